@@ -1,0 +1,40 @@
+"""A decision: allow or deny, always with the rule and the reason. Plain values.
+
+Next: `proxy.policy.evaluate`, which makes them.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Decision(Struct, frozen=True):
+    """One verdict on one text.
+
+    Attributes:
+        allowed: whether the text may be forwarded.
+        rule: id of the rule that decided ("developer.read", "default-deny", ...).
+        reason: one sentence for the person at the terminal, lower case, no full stop.
+        sqlstate: SQLSTATE of the refusal; "" where allowed.
+        hint: what to do instead; "" where there is nothing to say.
+        position: 1-based character offset the refusal points at, or 0.
+        quarantines: the session may only read from here on.
+        kind: the kind of the statement that decided, for the metrics ("unknown" where not understood).
+    """
+
+    allowed: bool
+    rule: str
+    reason: str
+    sqlstate: str = ""
+    hint: str = ""
+    position: int = 0
+    quarantines: bool = False
+    kind: str = "unknown"
+
+
+class Context(Struct, frozen=True):
+    """What a decision may depend on beside the facts and the role."""
+
+    database: str = ""
+    quarantined: bool = False
+    in_failed_transaction: bool = False

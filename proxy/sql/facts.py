@@ -1,0 +1,212 @@
+"""What is known of one statement: facts, never verdicts.
+
+Plain frozen values that `proxy.sql.analyse` makes from libpg_query's tree and
+`proxy.policy` reads. No pglast here. Next: `proxy.sql.analyse`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Kind(StrEnum):
+    """What a statement does. One statement may do several (a CTE that deletes)."""
+
+    READ = "read"
+    EXECUTE = "execute"
+    CURSOR = "cursor"
+    SESSION = "session"
+    TRANSACTION = "transaction"
+    TWO_PHASE = "two_phase"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    MERGE = "merge"
+    TRUNCATE = "truncate"
+    DDL = "ddl"
+    DATABASE = "database"
+    PRIVILEGE = "privilege"
+    MAINTENANCE = "maintenance"
+    PROCEDURE = "procedure"
+    COPY_IN = "copy_in"
+    COPY_OUT = "copy_out"
+    COPY_FILE = "copy_file"
+    LOCK = "lock"
+    NOTIFY = "notify"
+    SYSTEM = "system"
+    UNKNOWN = "unknown"
+
+
+class Access(StrEnum):
+    """How a statement touches a relation."""
+
+    READ = "read"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    TRUNCATE = "truncate"
+    LOCK = "lock"
+    CREATE = "create"
+    ALTER = "alter"
+    DROP = "drop"
+
+
+class Effect(StrEnum):
+    """What calling a function can do beyond returning a value. NONE is an allow-list."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+    SETTING = "setting"
+    SEQUENCE = "sequence"
+    LARGE_OBJECT = "large_object"
+    SIGNAL = "signal"
+    ADVISORY_LOCK = "advisory_lock"
+    FILE = "file"
+    SQL_TEXT = "sql_text"
+    NETWORK = "network"
+    NOTIFY = "notify"
+    WAL = "wal"
+    STATISTICS = "statistics"
+    CATALOG = "catalog"
+    INDEX = "index"
+    TRANSACTION = "transaction"
+    SLEEP = "sleep"
+    OTHER = "other"
+
+
+class Flag(StrEnum):
+    """A property of a statement that a rule may ask for."""
+
+    UNFILTERED = "unfiltered"
+    """UPDATE or DELETE with no WHERE, or with one that is constant true."""
+    DESTRUCTIVE = "destructive"
+    """Can lose data: drops, truncates, rewrites or retypes."""
+    HIDDEN_WRITE = "hidden_write"
+    """Writes from inside something that looks like a read."""
+    INTO = "into"
+    """SELECT INTO: creates a table."""
+    ROW_LOCK = "row_lock"
+    """FOR UPDATE, NO KEY UPDATE, SHARE or KEY SHARE, at any depth."""
+    SERVER_FILE = "server_file"
+    SERVER_PROGRAM = "server_program"
+    READ_WRITE = "read_write"
+    """Asks for a transaction or session that may write."""
+    WITH_HOLD = "with_hold"
+    EXPLAIN_ANALYZE = "explain_analyze"
+    ATTRIBUTE_CALL = "attribute_call"
+    """`(x).f` or `t.f` may call function f: no FuncCall shows it."""
+    SECRET = "secret"
+    """The text holds a password or connection string; it is redacted in records."""
+    CASCADE = "cascade"
+    CONCURRENTLY = "concurrently"
+
+
+class Scope(StrEnum):
+    """How long a changed setting lasts, or where it came from."""
+
+    SESSION = "session"
+    LOCAL = "local"
+    STARTUP = "startup"
+
+
+class RelationUse(Struct, frozen=True):
+    """A relation as the text names it; `schema` is "" where the text gives none."""
+
+    schema: str
+    name: str
+    access: Access
+
+
+class FunctionUse(Struct, frozen=True):
+    """A called function as the text names it, and the effect its name may have."""
+
+    schema: str
+    name: str
+    effect: Effect
+
+
+class SettingChange(Struct, frozen=True):
+    """A run-time parameter that is set.
+
+    `name` is lower case, "" where it is computed (`set_config(x, ...)`), "*" for RESET ALL
+    and DISCARD ALL. `value` is None where it is computed, bound or a return to the default;
+    `is_reset` tells the last one apart.
+    """
+
+    name: str
+    value: str | None
+    scope: Scope
+    is_reset: bool = False
+
+
+class NameEffect(Struct, frozen=True):
+    """What a statement does to the session's name spaces.
+
+    `verb` is one of prepare, execute, deallocate, declare, fetch, close, discard.
+    `name` is None for ALL.
+    """
+
+    verb: str
+    name: str | None
+
+
+class Facts(Struct, frozen=True):
+    """All that is known of one statement.
+
+    Attributes:
+        kind: the strongest thing it does (first of `kinds`).
+        kinds: everything it does, nested statements included.
+        actions: its acts in words, lower case: "select", "drop table",
+            "alter table drop column", "create database", "set", "copy to stdout".
+        verb: the grammar's statement class ("SelectStmt").
+        relations: relations named in the text, with access; CTE names excluded.
+        functions: functions called by name, with effect.
+        settings: run-time parameters changed.
+        flags: see `Flag`.
+        names: effects on prepared-statement and cursor names, in order.
+        lock_mode: for LOCK: lower-case mode ("access share"), else "".
+        transaction: begin, commit, rollback, savepoint, release, rollback to,
+            prepare, ... or "".
+        prepared: for PREPARE, the facts of the body (which `kinds` etc. include too).
+        columns: (qualifier, name) pairs of two-part column references and attribute
+            notation, which may be function calls.
+        location: byte offset and length of this statement in its text (0 length: to the end).
+    """
+
+    kind: Kind
+    kinds: frozenset[Kind]
+    actions: tuple[str, ...]
+    verb: str
+    relations: tuple[RelationUse, ...] = ()
+    functions: tuple[FunctionUse, ...] = ()
+    settings: tuple[SettingChange, ...] = ()
+    flags: frozenset[Flag] = frozenset()
+    names: tuple[NameEffect, ...] = ()
+    lock_mode: str = ""
+    transaction: str = ""
+    prepared: Facts | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    location: tuple[int, int] = (0, 0)
+
+
+class Trouble(Struct, frozen=True):
+    """Why a text has no facts. `position` is a 1-based character offset, or 0."""
+
+    sqlstate: str
+    message: str
+    position: int = 0
+    hint: str = ""
+
+
+class Analysis(Struct, frozen=True):
+    """The facts of one text: its statements in order, or the trouble with it.
+
+    `recorded_text` is the text with secrets redacted, for the audit log.
+    An empty text has no statements and no trouble.
+    """
+
+    statements: tuple[Facts, ...]
+    recorded_text: str
+    trouble: Trouble | None = None
