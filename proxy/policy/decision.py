@@ -19,7 +19,8 @@ class Decision(Struct, frozen=True):
         hint: what to do instead; "" where there is nothing to say.
         position: 1-based character offset the refusal points at, or 0.
         quarantines: the session may only read from here on.
-        kind: the kind of the statement that decided, for the metrics ("unknown" where not understood).
+        kind: the kind of the statement that decided, for the metrics ("unknown" where
+            it was not understood).
     """
 
     allowed: bool

@@ -131,7 +131,7 @@ class SettingChange(Struct, frozen=True):
     """A run-time parameter that is set.
 
     `name` is lower case, "" where it is computed (`set_config(x, ...)`), "*" for RESET ALL
-    and DISCARD ALL. `value` is None where it is computed, bound or a return to the default;
+    and DISCARD ALL. `value` is None where it is computed, bound or the default;
     `is_reset` tells the last one apart.
     """
 
@@ -172,7 +172,8 @@ class Facts(Struct, frozen=True):
         prepared: for PREPARE, the facts of the body (which `kinds` etc. include too).
         columns: (qualifier, name) pairs of two-part column references and attribute
             notation, which may be function calls.
-        location: byte offset and length of this statement in its text (0 length: to the end).
+        location: byte offset and length of the statement in its text (length 0:
+            to the end).
     """
 
     kind: Kind
