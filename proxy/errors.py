@@ -27,7 +27,7 @@ CONNECTION_FAILURE: Final = "08006"
 CANNOT_CONNECT: Final = "08001"
 CONNECTION_REJECTED: Final = "08004"
 INVALID_AUTHORIZATION: Final = "28000"
-INVALID_PASSWORD: Final = "28P01"
+INVALID_PASSWORD: Final = "28P01"  # noqa: S105 - an SQLSTATE
 INVALID_CATALOG_NAME: Final = "3D000"
 INVALID_PARAMETER: Final = "22023"
 FEATURE_NOT_SUPPORTED: Final = "0A000"
@@ -84,7 +84,7 @@ class PgwardenError(Exception):
 
 
 class FrontendError(PgwardenError):
-    """The client broke the protocol or asked for what can't be had; the session ends."""
+    """The client broke the protocol or asked for the impossible; the session ends."""
 
     sqlstate = PROTOCOL_VIOLATION
 

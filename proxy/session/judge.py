@@ -1,0 +1,194 @@
+"""From a text to its verdict, paid once per text: analyse, resolve names, decide.
+
+Used by the session on the wire and by `pgwarden check` offline, so that both give
+the same answer. Pure. Next: `proxy.sql.analyse` and `proxy.policy.evaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from proxy.audit.records import judged_fragment
+from proxy.errors import UNDEFINED_PREPARED_STATEMENT
+from proxy.policy.decision import Context, Decision
+from proxy.sql.analyse import analyse
+from proxy.sql.facts import Facts, Kind, merge_executed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from proxy.policy.evaluate import Policy
+    from proxy.sql.facts import Analysis
+
+CACHED_TEXT_BYTES = 16 * 1024
+"""Longer texts are judged anew each time: they are rare, and memory is not."""
+CACHED_TEXTS = 4096
+"""Texts in one generation; two generations live, so at most twice as many."""
+
+
+class Judged(Struct, frozen=True):
+    """A text with its verdict.
+
+    Attributes:
+        text: the exact bytes that were judged.
+        analysis: the facts of the text as written.
+        statements: the same with what each EXECUTE runs folded in.
+        decision: the verdict on the whole text.
+        fragment: the part of the audit record that depends on the text alone.
+        renames: whether a statement touches prepared-statement or cursor names.
+        copies_in: whether a statement reads COPY data from the client.
+        policy_version: which policy decided.
+    """
+
+    text: bytes
+    analysis: Analysis
+    statements: tuple[Facts, ...]
+    decision: Decision
+    fragment: bytes
+    renames: bool
+    copies_in: bool
+    policy_version: str
+
+
+class UnknownPreparedStatementError(LookupError):
+    """An EXECUTE names a prepared statement that this session has not judged."""
+
+
+class Judge:
+    """The verdicts of one policy for one role on one database, cached by exact bytes."""
+
+    def __init__(self, policy: Policy, role: str, *, database: str = "") -> None:
+        self.policy = policy
+        self.role = role
+        self.database = database
+        self.version = policy.version
+        self._free = _Generations()
+        self._quarantined = _Generations()
+
+    def judge(
+        self,
+        text: bytes,
+        *,
+        quarantined: bool = False,
+        prepared: Mapping[str, Facts] | None = None,
+    ) -> Judged:
+        """The verdict on `text`, which is what a Query or Parse carries, without NUL.
+
+        `prepared` maps the session's prepared-statement names to the facts of their
+        bodies; EXECUTE looks there. Never raises on any text.
+        """
+        cache = self._quarantined if quarantined else self._free
+        judged = cache.get(text)
+        if judged is None:
+            judged = self._judge(text, quarantined, prepared or {})
+            if len(text) <= CACHED_TEXT_BYTES and not _executes(judged.analysis):
+                cache.put(text, judged)
+        return judged
+
+    def _judge(
+        self, text: bytes, quarantined: bool, prepared: Mapping[str, Facts]
+    ) -> Judged:
+        analysis = analyse(text)
+        statements = analysis.statements
+        renames = copies_in = False
+        for facts in statements:
+            renames = renames or bool(facts.names)
+            copies_in = copies_in or Kind.COPY_IN in facts.kinds
+        try:
+            if renames:
+                statements = resolve_executes(statements, prepared)
+            decision = self._decide(analysis, statements, quarantined)
+        except UnknownPreparedStatementError as unknown:
+            decision = Decision(
+                allowed=False,
+                rule="session.unknown-prepared-statement",
+                reason=f'prepared statement "{unknown}" does not exist',
+                sqlstate=UNDEFINED_PREPARED_STATEMENT,
+                kind=Kind.EXECUTE,
+            )
+        return Judged(
+            text,
+            analysis,
+            statements,
+            decision,
+            judged_fragment(analysis, decision),
+            renames,
+            copies_in,
+            self.version,
+        )
+
+    def _decide(
+        self, analysis: Analysis, statements: Sequence[Facts], quarantined: bool
+    ) -> Decision:
+        if analysis.trouble is not None:
+            return self.policy.decide_trouble(self.role, analysis.trouble)
+        context = Context(database=self.database, quarantined=quarantined)
+        return self.policy.decide(self.role, statements, context)
+
+
+def resolve_executes(
+    statements: Sequence[Facts], prepared: Mapping[str, Facts]
+) -> tuple[Facts, ...]:
+    """Fold into each EXECUTE the facts of what it runs, in the order of the text.
+
+    Raises:
+        UnknownPreparedStatementError: where nothing of that name was prepared.
+    """
+    own: dict[str, Facts | None] = {}
+    resolved = []
+    everything_dropped = False
+    for facts in statements:
+        merged = facts
+        for effect in facts.names:
+            name = effect.name
+            if effect.verb == "execute" and name is not None:
+                body = own.get(name)
+                if body is None and name not in own and not everything_dropped:
+                    body = prepared.get(name)
+                if body is None:
+                    raise UnknownPreparedStatementError(name)
+                merged = merge_executed(merged, body)
+            elif effect.verb == "prepare" and name is not None:
+                own[name] = facts.prepared
+            elif effect.verb in {"deallocate", "discard"}:
+                if name is None:
+                    own.clear()
+                    everything_dropped = True
+                else:
+                    own[name] = None
+        resolved.append(merged)
+    return tuple(resolved)
+
+
+def _executes(analysis: Analysis) -> bool:
+    return any(
+        effect.verb == "execute"
+        for facts in analysis.statements
+        for effect in facts.names
+    )
+
+
+class _Generations:
+    """A bounded cache: what is used moves to the young half, the old half is dropped."""
+
+    __slots__ = ("_old", "_young")
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, Judged] = {}
+        self._old: dict[bytes, Judged] = {}
+
+    def get(self, text: bytes) -> Judged | None:
+        judged = self._young.get(text)
+        if judged is None:
+            judged = self._old.get(text)
+            if judged is not None:
+                self.put(text, judged)
+        return judged
+
+    def put(self, text: bytes, judged: Judged) -> None:
+        if len(self._young) >= CACHED_TEXTS:
+            self._old = self._young
+            self._young = {}
+        self._young[text] = judged
