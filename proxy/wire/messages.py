@@ -10,7 +10,7 @@ statements, `proxy.wire.errors_wire` for errors and notices.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from proxy.errors import BackendError, FrontendError
@@ -211,7 +211,7 @@ class SASLResponse:
 class PasswordMessage:
     """A password or an MD5 response. Never printed: it is a secret."""
 
-    password: bytes
+    password: bytes = field(repr=False)
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
@@ -224,9 +224,6 @@ class PasswordMessage:
     def encode(self) -> bytes:
         """The whole message."""
         return message(codes.PASSWORD, cstring(self.password))
-
-    def __repr__(self) -> str:
-        return "PasswordMessage(...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +252,7 @@ class BackendKeyData:
     """What a CancelRequest must present: 4 bytes of key on 3.0, up to 256 on 3.2."""
 
     pid: int
-    key: bytes
+    key: bytes = field(repr=False)
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
@@ -270,9 +267,6 @@ class BackendKeyData:
     def encode(self) -> bytes:
         """The whole message."""
         return message(codes.BACKEND_KEY_DATA, _INT32.pack(self.pid) + self.key)
-
-    def __repr__(self) -> str:
-        return f"BackendKeyData(pid={self.pid}, key=...)"
 
 
 @dataclass(frozen=True, slots=True)
