@@ -1,0 +1,392 @@
+"""SCRAM-SHA-256, both sides, as pure exchanges: messages in, messages out.
+
+`ServerExchange` proves a client, `ClientExchange` proves us to an upstream and the
+upstream to us. Nonces are passed in; the slow key derivation is a `KeyRequest` that the
+caller may run where it likes and keep in a `SaltedPasswords`. Imports hashlib, hmac,
+`secrets` of this package and `proxy.errors`. Next: `proxy.session.login`.
+https://www.rfc-editor.org/rfc/rfc5802#section-7 and libpq/auth-scram.c.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from proxy.auth import secrets
+from proxy.errors import (
+    FEATURE_NOT_SUPPORTED,
+    INVALID_AUTHORIZATION,
+    BackendError,
+    FrontendError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.errors import PgwardenError
+
+NONCE_BYTES: Final = 18
+"""SCRAM_RAW_NONCE_LEN: the random bytes behind a nonce (24 characters in base64)."""
+MAX_MESSAGE: Final = 1024
+"""Longest message of either side (PG_MAX_SASL_MESSAGE_LENGTH). A real one has under 250
+bytes; PgBouncer's CVE-2026-6665 was an over-long nonce."""
+MAX_NONCE: Final = 256
+"""Longest nonce of one side. Known drivers send 18 to 48 characters."""
+MAX_CLIENT_ITERATIONS: Final = 100_000
+"""Most an upstream may ask of us unless the settings say more: 24 times Postgres'
+default and some 40 ms of CPU; without a ceiling a false server burns a core for
+each connection (pgjdbc, CVE-2026-42198, whose ceiling is the same)."""
+MIN_CLIENT_ITERATIONS: Final = 4096
+"""Least an upstream may ask of us (RFC 7677): a false server that asks for one
+iteration would make guessing the password from our proof 4096 times cheaper."""
+MAX_KEPT_KEYS: Final = 256
+"""Derived upstream keys kept; a handful of logins times a handful of clusters."""
+_SIGNATURE_LENGTH: Final = 32
+
+
+def encode_nonce(random: bytes) -> bytes:
+    """Printable nonce out of random bytes."""
+    return base64.b64encode(random)
+
+
+def _is_printable(nonce: bytes) -> bool:
+    return all(0x21 <= byte <= 0x7E and byte != 0x2C for byte in nonce)
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    size = len(left)
+    mixed = int.from_bytes(left, "big") ^ int.from_bytes(right, "big")
+    return mixed.to_bytes(size, "big")
+
+
+class _Attributes:
+    """Reads `a=value` pieces of one message in order."""
+
+    __slots__ = ("_error", "_pieces")
+
+    def __init__(self, message: bytes, error: type[PgwardenError]) -> None:
+        self._error = error
+        if len(message) > MAX_MESSAGE or b"\0" in message:
+            raise self.malformed("too long or with a NUL")
+        self._pieces = message.split(b",")[::-1]
+
+    def malformed(self, detail: str) -> PgwardenError:
+        if issubclass(self._error, BackendError):
+            return self._error(
+                "the database broke the protocol",
+                operator_note=f"malformed SCRAM message from the upstream: {detail}",
+            )
+        return self._error("malformed SCRAM message", detail=detail)
+
+    def peek(self) -> bytes:
+        return self._pieces[-1][:1] if self._pieces else b""
+
+    def take(self, name: bytes) -> bytes:
+        piece = self._pieces.pop() if self._pieces else b""
+        if piece[:2] != name + b"=":
+            raise self.malformed(f'attribute "{name.decode()}" expected')
+        return piece[2:]
+
+    def extensions(self, until: bytes = b"") -> None:
+        """Step over optional extensions, which may be ignored (RFC 5802 5.1)."""
+        while self._pieces and (not until or self.peek() != until):
+            piece = self._pieces.pop()
+            if not piece[:1].isalpha() or piece[1:2] != b"=":
+                raise self.malformed("an attribute expected")
+
+    def end(self) -> None:
+        if self._pieces:
+            raise self.malformed("something comes after the last attribute")
+
+
+class ServerExchange:
+    """Proves one client. Order: `first`, then `final`.
+
+    With several secrets (rotation) any of their passwords is right; they must share
+    salt and iterations, as only one salt can be shown.
+    """
+
+    __slots__ = (
+        "_auth_message",
+        "_doomed",
+        "_first_bare",
+        "_gs2",
+        "_nonce",
+        "_offers_plus",
+        "_secrets",
+        "_server_first",
+        "_server_nonce",
+        "matched",
+    )
+
+    def __init__(
+        self,
+        known: Sequence[secrets.ScramSecret],
+        nonce: bytes,
+        *,
+        doomed: bool = False,
+        offers_plus: bool = False,
+    ) -> None:
+        """Set up one exchange.
+
+        Args:
+            known: secrets to try, at least one; a mock one for an unknown name.
+            nonce: our part of the nonce (`encode_nonce` of 18 fresh random bytes).
+            doomed: fail at the end whatever the proof, in the same time.
+            offers_plus: SCRAM-SHA-256-PLUS was offered, so a client that says it
+                was not ("y") is behind a downgrade.
+        """
+        shown = (known[0].salt, known[0].iterations)
+        self._secrets = [s for s in known if (s.salt, s.iterations) == shown]
+        self._server_nonce = nonce
+        self._doomed = doomed
+        self._offers_plus = offers_plus
+        self._gs2 = b""
+        self._first_bare = b""
+        self._server_first = b""
+        self._nonce = b""
+        self.matched: int | None = None
+        """Which of the secrets the client proved, once it did."""
+
+    def first(self, message: bytes) -> bytes:
+        """Take the client-first-message, give the server-first-message.
+
+        Raises:
+            FrontendError: 08P01 or 0A000, with the words of Postgres.
+        """
+        attributes = _Attributes(message, FrontendError)
+        flag, _, tail = message.partition(b",")
+        authzid, comma, bare = tail.partition(b",")
+        self._check_binding(flag, attributes)
+        if authzid:
+            raise FrontendError(
+                "client uses authorization identity, but it is not supported",
+                sqlstate=FEATURE_NOT_SUPPORTED,
+            )
+        if not comma:
+            raise attributes.malformed("a comma is missing")
+        if bare[:1] == b"m":
+            raise FrontendError(
+                "client requires an unsupported SCRAM extension",
+                sqlstate=FEATURE_NOT_SUPPORTED,
+            )
+        attributes = _Attributes(bare, FrontendError)
+        attributes.take(b"n")  # the name in the startup packet counts, as in Postgres
+        client_nonce = attributes.take(b"r")
+        attributes.extensions()
+        if not client_nonce or len(client_nonce) > MAX_NONCE:
+            raise attributes.malformed("nonce empty or too long")
+        if not _is_printable(client_nonce):
+            raise FrontendError("non-printable characters in SCRAM nonce")
+        self._gs2 = flag + b",,"
+        self._first_bare = bare
+        self._nonce = client_nonce + self._server_nonce
+        shown = self._secrets[0]
+        salt = base64.b64encode(shown.salt)
+        self._server_first = b"r=%b,s=%b,i=%d" % (self._nonce, salt, shown.iterations)
+        return self._server_first
+
+    def _check_binding(self, flag: bytes, attributes: _Attributes) -> None:
+        if flag == b"n":
+            return
+        if flag == b"y":
+            if self._offers_plus:
+                raise FrontendError(
+                    "SCRAM channel binding negotiation error",
+                    detail="The client supports SCRAM channel binding but thinks the "
+                    "server does not.  However, this server does support channel "
+                    "binding.",
+                    sqlstate=INVALID_AUTHORIZATION,
+                )
+            return
+        if flag[:1] == b"p":
+            raise attributes.malformed(
+                "The client selected SCRAM-SHA-256 without channel binding, but the "
+                "SCRAM message includes channel binding data."
+            )
+        raise attributes.malformed("unexpected channel-binding flag")
+
+    def final(self, message: bytes) -> bytes | None:
+        """Take the client-final-message; give the server-final one, or None if wrong.
+
+        The same work is done for a wrong password and for a doomed exchange.
+
+        Raises:
+            FrontendError: the message breaks the protocol.
+        """
+        attributes = _Attributes(message, FrontendError)
+        binding = attributes.take(b"c")
+        nonce = attributes.take(b"r")
+        attributes.extensions(until=b"p")
+        proof = secrets.decode_base64(attributes.take(b"p"))
+        attributes.end()
+        if binding != base64.b64encode(self._gs2):
+            raise FrontendError(
+                "unexpected SCRAM channel-binding attribute in client-final-message"
+            )
+        if not hmac.compare_digest(nonce, self._nonce):
+            raise FrontendError(
+                "invalid SCRAM response", detail="Nonce does not match."
+            )
+        if proof is None or len(proof) != secrets.KEY_LENGTH:
+            raise attributes.malformed("malformed proof in client-final-message")
+        without_proof = message[: message.rindex(b",p=")]
+        signed = b",".join((self._first_bare, self._server_first, without_proof))
+        answer: bytes | None = None
+        for index, secret in enumerate(self._secrets):
+            signature = hmac.digest(secret.stored_key, signed, "sha256")
+            digest = hashlib.sha256(_xor(proof, signature)).digest()
+            verifier = hmac.digest(secret.server_key, signed, "sha256")
+            if hmac.compare_digest(digest, secret.stored_key) and not self._doomed:
+                self.matched = index
+                answer = b"v=" + base64.b64encode(verifier)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """The slow step of a client login; `derive()` may run in a thread."""
+
+    password_id: str
+    prepared: bytes = field(repr=False)
+    salt: bytes
+    iterations: int
+
+    def derive(self) -> bytes:
+        """The salted password."""
+        return secrets.salted_password(self.prepared, self.salt, self.iterations)
+
+
+class SaltedPasswords:
+    """Derived keys by (password id, password, salt, iterations), the oldest go first.
+
+    One for a process. Keys are kept as long as their login is in use: they are worth
+    as much as the password, which is in memory anyway.
+    """
+
+    __slots__ = ("_kept", "_limit")
+
+    def __init__(self, limit: int = MAX_KEPT_KEYS) -> None:
+        self._kept: OrderedDict[KeyRequest, bytes] = OrderedDict()
+        self._limit = limit
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, request: KeyRequest) -> bytes | None:
+        """The key derived before, if any."""
+        found = self._kept.get(request)
+        if found is not None:
+            self._kept.move_to_end(request)
+        return found
+
+    def put(self, request: KeyRequest, salted: bytes) -> None:
+        """Keep a key. Only those an upstream confirmed: a false one could flood us."""
+        self._kept[request] = salted
+        self._kept.move_to_end(request)
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+
+class ClientExchange:
+    """Logs in to an upstream. Order: `first`, `challenge`, `respond`, `verify`."""
+
+    __slots__ = (
+        "_bounds",
+        "_first_bare",
+        "_nonce",
+        "_password",
+        "_password_id",
+        "_server_first",
+        "_server_nonce",
+        "_signature",
+    )
+
+    def __init__(
+        self,
+        password: str,
+        nonce: bytes,
+        *,
+        password_id: str = "",
+        min_iterations: int = MIN_CLIENT_ITERATIONS,
+        max_iterations: int = MAX_CLIENT_ITERATIONS,
+    ) -> None:
+        self._password = password
+        self._password_id = password_id
+        self._nonce = nonce
+        self._bounds = (min_iterations, max_iterations)
+        self._first_bare = b"n=,r=" + nonce
+        self._server_first = b""
+        self._server_nonce = b""
+        self._signature = b""
+
+    def first(self) -> bytes:
+        """The client-first-message; never with channel binding, so the flag is "n"."""
+        return b"n,," + self._first_bare
+
+    def challenge(self, message: bytes) -> KeyRequest:
+        """Take the server-first-message and say which key is needed.
+
+        Raises:
+            BackendError: malformed, a foreign nonce, or iterations out of bounds.
+        """
+        attributes = _Attributes(message, BackendError)
+        nonce = attributes.take(b"r")
+        salt = secrets.decode_base64(attributes.take(b"s"))
+        digits = attributes.take(b"i")
+        attributes.extensions()
+        if not nonce.startswith(self._nonce) or len(nonce) <= len(self._nonce):
+            raise attributes.malformed("the nonce is not ours with more behind it")
+        if len(nonce) > MAX_NONCE + len(self._nonce) or not _is_printable(nonce):
+            raise attributes.malformed("nonce too long or not printable")
+        if not salt or len(salt) > secrets.MAX_SALT:
+            raise attributes.malformed("salt empty, too long or not base64")
+        if not digits.isdigit() or len(digits) > len(str(secrets.MAX_ITERATIONS)):
+            raise attributes.malformed("iteration count is not a sane number")
+        iterations = int(digits)
+        least, most = self._bounds
+        if not least <= iterations <= most:
+            raise BackendError(
+                "the database asked for something pgwarden does not do",
+                operator_note=f"the upstream asks for {iterations} SCRAM iterations; "
+                f"the settings allow {least} to {most}",
+            )
+        self._server_first = message
+        self._server_nonce = nonce
+        prepared = secrets.prepare_password(self._password)
+        return KeyRequest(self._password_id, prepared, salt, iterations)
+
+    def respond(self, salted: bytes) -> bytes:
+        """The client-final-message, given the derived key."""
+        key = secrets.client_key(salted)
+        stored = hashlib.sha256(key).digest()
+        without_proof = b"c=biws,r=" + self._server_nonce
+        signed = b",".join((self._first_bare, self._server_first, without_proof))
+        server = secrets.server_key(salted)
+        self._signature = hmac.digest(server, signed, "sha256")
+        proof = _xor(key, hmac.digest(stored, signed, "sha256"))
+        return without_proof + b",p=" + base64.b64encode(proof)
+
+    def verify(self, message: bytes) -> None:
+        """Take the server-final-message; the upstream must know the secret too.
+
+        Raises:
+            BackendError: it does not, or it reports an error.
+        """
+        attributes = _Attributes(message, BackendError)
+        if attributes.peek() == b"e":
+            raise attributes.malformed("the upstream reports a SCRAM error")
+        signature = secrets.decode_base64(attributes.take(b"v"))
+        attributes.extensions()
+        if signature is None or len(signature) != _SIGNATURE_LENGTH:
+            raise attributes.malformed("signature is not 32 bytes of base64")
+        if not hmac.compare_digest(signature, self._signature):
+            raise BackendError(
+                "the database could not prove who it is",
+                operator_note="wrong SCRAM server signature: this is not the server "
+                "that holds this login's secret",
+            )
