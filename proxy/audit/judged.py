@@ -1,0 +1,167 @@
+"""One judged text as an audit fragment: decision, rule, reason, facts, text.
+
+Pure, like `proxy.audit.records`, and made once a text and decision: a cached text
+costs its later statement records only a concatenation. Everything a client can make
+large has a ceiling here, and what was cut says so. Next: `proxy.audit.records`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from proxy.audit.records import json_ascii, spelled_out
+from proxy.sql.facts import FunctionUse, RelationUse  # noqa: TC001  (encoded)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from proxy.policy.decision import Decision
+    from proxy.sql.facts import Analysis, Facts
+
+MAX_TEXT: Final = 65_536
+"""Characters of SQL kept in a record. Longer ones keep length and SHA-256 of the whole:
+an ORM's longest statements fit, a bulk INSERT does not fill the disk."""
+
+MAX_REASON: Final = 2_000
+"""Characters of a reason: a syntax error may quote a token of a megabyte."""
+
+MAX_STATEMENTS: Final = 100
+"""Statements of one text whose facts are kept; the rest is counted."""
+
+MAX_NAMES: Final = 250
+"""Relations, functions, columns, settings and actions kept of one statement."""
+
+MAX_FACTS: Final = 262_144
+"""Bytes of encoded facts of one text; above this only the kinds are kept."""
+
+
+class _Statement(Struct, frozen=True, omit_defaults=True):
+    """The facts of one statement as they are recorded; empty ones are left out.
+
+    Values of settings are in the text (redacted there), never here.
+    """
+
+    kind: str
+    actions: tuple[str, ...] = ()
+    kinds: list[str] | UnsetType = UNSET
+    relations: tuple[RelationUse, ...] = ()
+    functions: tuple[FunctionUse, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    settings: list[str] | UnsetType = UNSET
+    flags: list[str] | UnsetType = UNSET
+    lock_mode: str = ""
+
+
+class _Judged(Struct, omit_defaults=True):
+    decision: str
+    rule: str
+    reason: str
+    statement_kind: str
+    statements: list[_Statement]
+    text: str
+    sqlstate: str = ""
+    quarantines: bool = False
+    policy: str = ""
+    trouble: str = ""
+    statements_total: int = 0
+    facts_truncated: bool = False
+    text_length: int = 0
+    text_sha256: str = ""
+    text_escaped: bool = False
+
+
+def judged_fragment(
+    analysis: Analysis, decision: Decision, *, policy: str = ""
+) -> bytes:
+    """What a statement record says about its text and the decision on it.
+
+    Args:
+        analysis: facts, trouble and the text with secrets redacted.
+        decision: the verdict.
+        policy: version of the policy that gave it.
+    """
+    statements = analysis.statements
+    trouble = analysis.trouble
+    record = _Judged(
+        "allow" if decision.allowed else "deny",
+        decision.rule,
+        decision.reason[:MAX_REASON],
+        decision.kind,
+        [_facts(facts) for facts in statements[:MAX_STATEMENTS]],
+        analysis.recorded_text,
+        decision.sqlstate,
+        decision.quarantines,
+        policy,
+    )
+    if trouble is not None:
+        record.trouble = trouble.message[:MAX_REASON]
+    if len(statements) > MAX_STATEMENTS:
+        record.statements_total = len(statements)
+        record.facts_truncated = True
+    if len(record.text) > MAX_TEXT:
+        _shorten(record)
+    try:
+        encoded = json_ascii(record)
+    except UnicodeEncodeError:
+        encoded = json_ascii(_spell_out(record))
+    if len(encoded) > MAX_FACTS:
+        encoded = _within_ceiling(record, encoded)
+    return encoded[1:-1]
+
+
+def _facts(facts: Facts) -> _Statement:
+    kinds = facts.kinds
+    settings = facts.settings
+    flags = facts.flags
+    columns = facts.columns
+    return _Statement(
+        facts.kind,
+        facts.actions[:MAX_NAMES],
+        sorted(kinds) if len(kinds) > 1 else UNSET,
+        facts.relations[:MAX_NAMES],
+        facts.functions[:MAX_NAMES],
+        columns[:MAX_NAMES] if columns else (),
+        _distinct(change.name for change in settings) if settings else UNSET,
+        sorted(flags) if flags else UNSET,
+        facts.lock_mode,
+    )
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))[:MAX_NAMES]
+
+
+def _shorten(record: _Judged) -> None:
+    whole = record.text
+    record.text = whole[:MAX_TEXT]
+    record.text_length = len(whole)
+    raw = whole.encode("utf-8", "surrogatepass")
+    record.text_sha256 = hashlib.sha256(raw).hexdigest()
+
+
+def _spell_out(record: _Judged) -> _Judged:
+    """The record without lone surrogates (bytes that are not UTF-8)."""
+    record.text = spelled_out(record.text)
+    record.text_escaped = True
+    record.reason = spelled_out(record.reason)
+    record.trouble = spelled_out(record.trouble)
+    try:
+        json_ascii(record.statements)
+    except UnicodeEncodeError:
+        _only_kinds(record)
+    return record
+
+
+def _within_ceiling(record: _Judged, encoded: bytes) -> bytes:
+    if len(json_ascii(record.statements)) <= MAX_FACTS:
+        return encoded
+    _only_kinds(record)
+    return json_ascii(record)
+
+
+def _only_kinds(record: _Judged) -> None:
+    record.statements = [_Statement(each.kind) for each in record.statements]
+    record.facts_truncated = True

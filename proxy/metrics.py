@@ -1,0 +1,360 @@
+"""Every metric of pgwarden in one table, and the plain numbers behind it.
+
+On the path of a statement only ints, floats and dicts are touched here; Prometheus
+types are made at a scrape (`proxy.exposition`). Labels come from closed sets (roles and
+rules of the policy, kinds of `proxy.sql.facts.Kind`), never from SQL text or from
+anything a client can invent; a ceiling on series holds even if a caller forgets that.
+Workers hand over snapshots, which the parent sums. Next: `proxy.exposition`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Type = Literal["counter", "gauge", "histogram"]
+Sum = Literal["sum", "max"]
+
+MAX_SERIES: Final = 1_000
+"""Series a metric may have; values beyond are counted under the label "other"."""
+
+DECISION_BUCKETS: Final = (
+    10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 10e-3, 50e-3, 250e-3,
+    1.0,
+)  # fmt: skip
+"""Seconds. A cached text takes a microsecond, a large new one milliseconds."""
+
+STATEMENT_BUCKETS: Final = (
+    250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+)  # fmt: skip
+"""Seconds. From an index look-up to a long report."""
+
+
+class Metric(Struct, frozen=True):
+    """One row of the table.
+
+    `merge` says how the workers' values become one; counters and histograms add up.
+    """
+
+    name: str
+    type: Type
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    merge: Sum = "sum"
+
+
+TABLE: Final = (
+    Metric("pgwarden_build_info", "gauge", "Version of pgwarden; always 1.",
+           ("version",), merge="max"),
+    Metric("pgwarden_uptime_seconds", "gauge", "Seconds since pgwarden began to serve.",
+           merge="max"),
+    Metric("pgwarden_workers", "gauge", "Worker processes that answered this scrape."),
+    Metric("pgwarden_sessions_open", "gauge", "Sessions logged in now.", ("role",)),
+    Metric("pgwarden_sessions_total", "counter", "Sessions that logged in.", ("role",)),
+    Metric("pgwarden_logins_total", "counter",
+           "Finished logins: ok, denied (unknown user or wrong password), refused (by"
+           " policy, setting or ceiling), error (protocol, TLS, upstream), timeout.",
+           ("result",)),
+    Metric("pgwarden_statements_total", "counter",
+           "Statements judged; the kind is that of the statement that decided.",
+           ("role", "kind", "decision")),
+    Metric("pgwarden_refusals_total", "counter", "Statements refused, by rule.",
+           ("role", "rule")),
+    Metric("pgwarden_decision_seconds", "histogram",
+           "Time from a statement's text to the decision, facts included.",
+           buckets=DECISION_BUCKETS),
+    Metric("pgwarden_statement_seconds", "histogram",
+           "Time from forwarding a statement to its end.", ("role",),
+           STATEMENT_BUCKETS),
+    Metric("pgwarden_statement_outcomes_total", "counter",
+           "Forwarded statements by their end: ok, error, unknown.",
+           ("role", "status")),
+    Metric("pgwarden_frontend_received_bytes_total", "counter",
+           "Bytes received from clients, after TLS."),
+    Metric("pgwarden_frontend_sent_bytes_total", "counter",
+           "Bytes sent to clients, before TLS."),
+    Metric("pgwarden_upstream_connections_open", "gauge",
+           "Connections to upstream servers right now."),
+    Metric("pgwarden_upstream_errors_total", "counter",
+           "Upstream failures: connect, tls, login, lost, protocol.", ("reason",)),
+    Metric("pgwarden_cancel_requests_total", "counter",
+           "CancelRequests: forwarded, unknown (no such key), failed.", ("result",)),
+    Metric("pgwarden_policy_reloads_total", "counter",
+           "Attempts to load a changed policy: ok, refused (the old one stays).",
+           ("result",)),
+    Metric("pgwarden_policy_info", "gauge", "The policy in force; always 1.",
+           ("version",), merge="max"),
+    Metric("pgwarden_audit_records_total", "counter",
+           "Audit records written, checkpoints excluded."),
+    Metric("pgwarden_audit_written_bytes_total", "counter",
+           "Bytes appended to audit files."),
+    Metric("pgwarden_audit_write_errors_total", "counter",
+           "Appends to the audit log that failed; their statements were refused."),
+    Metric("pgwarden_audit_unavailable", "gauge",
+           "Workers that can't write their audit log now; they refuse statements."),
+    Metric("pgwarden_audit_lag_seconds", "gauge",
+           "Age of the oldest record that should be on disk and is not.", merge="max"),
+    Metric("pgwarden_audit_foreign_changes_total", "counter",
+           "Times an open audit file was moved, removed or changed by someone else."),
+    Metric("pgwarden_event_loop_lag_seconds", "gauge",
+           "How late the event loop ran a timer, worst of the last interval.",
+           merge="max"),
+)  # fmt: skip
+"""The order is that of the exposition and of docs/reference/metrics.md."""
+
+Labels = tuple[str, ...]
+
+
+class Histogram:
+    """Counts by fixed upper bounds (the last one is +Inf), and a sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class AuditCounters:
+    """What `proxy.audit.writer` counts."""
+
+    __slots__ = (
+        "bytes",
+        "foreign_changes",
+        "lag_s",
+        "records",
+        "unavailable",
+        "write_errors",
+    )
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.bytes = 0
+        self.write_errors = 0
+        self.unavailable = 0
+        self.foreign_changes = 0
+        self.lag_s = 0.0
+
+
+class _Counted(dict[Labels, int]):
+    """Numbers by labels; a label set never seen before starts at 0."""
+
+    def add(self, labels: Labels, amount: int = 1) -> None:
+        if labels not in self and len(self) >= MAX_SERIES:
+            labels = ("other",) * len(labels)
+        self[labels] = self.get(labels, 0) + amount
+
+
+class Snapshot(Struct):
+    """All values of one process, or of several added up; plain data."""
+
+    values: dict[str, list[tuple[list[str], float]]]
+    histograms: dict[str, list[tuple[list[str], list[int], float]]]
+
+
+class Metrics:
+    """The numbers of this process. Plain attributes may be bumped directly."""
+
+    def __init__(self, *, version: str, started: float) -> None:
+        """Begin at zero.
+
+        Args:
+            version: of pgwarden.
+            started: monotonic seconds when the process began to serve.
+        """
+        self.version = version
+        self.started = started
+        self.policy_version = ""
+        self.audit = AuditCounters()
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.upstream_open = 0
+        self.loop_lag_s = 0.0
+        self._open = _Counted()
+        self._sessions = _Counted()
+        self._logins = _Counted()
+        self._statements = _Counted()
+        self._refusals = _Counted()
+        self._outcomes = _Counted()
+        self._upstream_errors = _Counted()
+        self._cancels = _Counted()
+        self._reloads = _Counted()
+        self._decision_s = Histogram(DECISION_BUCKETS)
+        self._statement_s: dict[str, Histogram] = {}
+
+    def statement(self, role: str, kind: str, *, rule: str, decision_s: float) -> None:
+        """A statement was judged. `rule` is "" where it was allowed."""
+        decision = "deny" if rule else "allow"
+        counted = self._statements
+        labels = (role, kind, decision)
+        try:
+            counted[labels] += 1
+        except KeyError:
+            counted.add(labels)
+        if rule:
+            self._refusals.add((role, rule))
+        histogram = self._decision_s
+        histogram.counts[bisect_left(DECISION_BUCKETS, decision_s)] += 1
+        histogram.total += decision_s
+
+    def outcome(
+        self, role: str, status: Literal["ok", "error", "unknown"], seconds: float
+    ) -> None:
+        """A forwarded statement ended."""
+        labels = (role, status)
+        try:
+            self._outcomes[labels] += 1
+            histogram = self._statement_s[role]
+        except KeyError:
+            if labels not in self._outcomes:
+                self._outcomes.add(labels)
+            histogram = self._histogram_of(role)
+        histogram.counts[bisect_left(STATEMENT_BUCKETS, seconds)] += 1
+        histogram.total += seconds
+
+    def _histogram_of(self, role: str) -> Histogram:
+        if len(self._statement_s) >= MAX_SERIES:
+            role = "other"
+        return self._statement_s.setdefault(role, Histogram(STATEMENT_BUCKETS))
+
+    def session_opened(self, role: str) -> None:
+        """A client logged in."""
+        self._open.add((role,))
+        self._sessions.add((role,))
+
+    def session_closed(self, role: str) -> None:
+        """A session that had logged in is over."""
+        self._open.add((role,), -1)
+
+    def login(
+        self, result: Literal["ok", "denied", "refused", "error", "timeout"]
+    ) -> None:
+        """A login came to its end."""
+        self._logins.add((result,))
+
+    def upstream_error(
+        self, reason: Literal["connect", "tls", "login", "lost", "protocol"]
+    ) -> None:
+        """An upstream could not be reached or failed a session."""
+        self._upstream_errors.add((reason,))
+
+    def cancel_request(self, result: Literal["forwarded", "unknown", "failed"]) -> None:
+        """A CancelRequest arrived."""
+        self._cancels.add((result,))
+
+    def policy_reload(
+        self, result: Literal["ok", "refused"], version: str = ""
+    ) -> None:
+        """A policy was read again; `version` of the one now in force."""
+        self._reloads.add((result,))
+        self.policy_version = version or self.policy_version
+
+    def snapshot(self, now: float) -> Snapshot:
+        """All values as plain data. `now` is monotonic, like `started`."""
+        one: dict[str, float] = {
+            "pgwarden_uptime_seconds": now - self.started,
+            "pgwarden_workers": 1,
+            "pgwarden_frontend_received_bytes_total": self.bytes_received,
+            "pgwarden_frontend_sent_bytes_total": self.bytes_sent,
+            "pgwarden_upstream_connections_open": self.upstream_open,
+            "pgwarden_audit_records_total": self.audit.records,
+            "pgwarden_audit_written_bytes_total": self.audit.bytes,
+            "pgwarden_audit_write_errors_total": self.audit.write_errors,
+            "pgwarden_audit_unavailable": self.audit.unavailable,
+            "pgwarden_audit_lag_seconds": self.audit.lag_s,
+            "pgwarden_audit_foreign_changes_total": self.audit.foreign_changes,
+            "pgwarden_event_loop_lag_seconds": self.loop_lag_s,
+        }
+        many: dict[str, dict[Labels, int]] = {
+            "pgwarden_build_info": {(self.version,): 1},
+            "pgwarden_sessions_open": self._open,
+            "pgwarden_sessions_total": self._sessions,
+            "pgwarden_logins_total": self._logins,
+            "pgwarden_statements_total": self._statements,
+            "pgwarden_refusals_total": self._refusals,
+            "pgwarden_statement_outcomes_total": self._outcomes,
+            "pgwarden_upstream_errors_total": self._upstream_errors,
+            "pgwarden_cancel_requests_total": self._cancels,
+            "pgwarden_policy_reloads_total": self._reloads,
+            "pgwarden_policy_info": (
+                {(self.policy_version,): 1} if self.policy_version else {}
+            ),
+        }
+        values: dict[str, list[tuple[list[str], float]]] = {
+            name: [([], value)] for name, value in one.items()
+        }
+        for name, counted in many.items():
+            values[name] = [(list(labels), n) for labels, n in counted.items()]
+        decision, by_role = self._decision_s, self._statement_s
+        return Snapshot(
+            values,
+            {
+                "pgwarden_decision_seconds": [([], [*decision.counts], decision.total)],
+                "pgwarden_statement_seconds": [
+                    ([role], [*each.counts], each.total)
+                    for role, each in by_role.items()
+                ],
+            },
+        )
+
+
+_SNAPSHOTS: Final = msgspec.msgpack.Decoder(Snapshot)
+
+
+def pack(snapshot: Snapshot) -> bytes:
+    """For a pipe from a worker to its parent."""
+    return msgspec.msgpack.encode(snapshot)
+
+
+def unpack(data: bytes) -> Snapshot:
+    """The snapshot that `pack` made.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _SNAPSHOTS.decode(data)
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Several workers' values as those of one process (see `Metric.merge`)."""
+    takes_max = {metric.name for metric in TABLE if metric.merge == "max"}
+    values: dict[str, dict[Labels, float]] = {}
+    histograms: dict[str, dict[Labels, tuple[list[int], float]]] = {}
+    for snapshot in snapshots:
+        for name, series in snapshot.values.items():
+            into = values.setdefault(name, {})
+            for labels, value in series:
+                key = tuple(labels)
+                old = into.get(key, 0.0)
+                into[key] = max(old, value) if name in takes_max else old + value
+        for name, observed in snapshot.histograms.items():
+            sums = histograms.setdefault(name, {})
+            for labels, counts, total in observed:
+                key = tuple(labels)
+                before, old = sums.get(key, ([0] * len(counts), 0.0))
+                added = [a + b for a, b in zip(before, counts, strict=True)]
+                sums[key] = (added, old + total)
+    return Snapshot(
+        {
+            name: [(list(key), value) for key, value in series.items()]
+            for name, series in values.items()
+        },
+        {
+            name: [(list(key), counts, total) for key, (counts, total) in sums.items()]
+            for name, sums in histograms.items()
+        },
+    )
