@@ -1,0 +1,28 @@
+"""Where the files that ship with pgwarden are: the policies.
+
+A wheel carries them inside the package (`proxy/policies/`, see pyproject.toml); in a
+checkout they stand beside it (`policies/`), where people read and edit them. Imports
+nothing of pgwarden. Next: `policies/README.md`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from proxy.errors import ConfigError
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+
+
+def policy_path(name: str) -> Path:
+    """The file of a shipped policy: `production`, `staging` or `development`.
+
+    Raises:
+        ConfigError: no such policy, or an installation without its policies.
+    """
+    for folder in (_PACKAGE / "policies", _PACKAGE.parent / "policies"):
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    raise ConfigError(f'no policy "{name}" is shipped with this installation')
