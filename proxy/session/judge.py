@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from proxy.audit.records import judged_fragment
+from proxy.audit.judged import judged_fragment
 from proxy.errors import UNDEFINED_PREPARED_STATEMENT
 from proxy.policy.decision import Context, Decision
 from proxy.sql.analyse import analyse
@@ -39,7 +39,7 @@ class Judged(Struct, frozen=True):
         fragment: the part of the audit record that depends on the text alone.
         renames: whether a statement touches prepared-statement or cursor names.
         copies_in: whether a statement reads COPY data from the client.
-        policy_version: which policy decided.
+        under: which policy decided, and whether in quarantine.
     """
 
     text: bytes
@@ -49,7 +49,7 @@ class Judged(Struct, frozen=True):
     fragment: bytes
     renames: bool
     copies_in: bool
-    policy_version: str
+    under: str
 
 
 class UnknownPreparedStatementError(LookupError):
@@ -66,6 +66,10 @@ class Judge:
         self.version = policy.version
         self._free = _Generations()
         self._quarantined = _Generations()
+
+    def under(self, *, quarantined: bool) -> str:
+        """Names this policy and the state that its verdicts depend on."""
+        return f"{self.version}:quarantined" if quarantined else self.version
 
     def judge(
         self,
@@ -113,10 +117,10 @@ class Judge:
             analysis,
             statements,
             decision,
-            judged_fragment(analysis, decision),
+            judged_fragment(analysis, decision, policy=self.version),
             renames,
             copies_in,
-            self.version,
+            self.under(quarantined=quarantined),
         )
 
     def _decide(

@@ -1,0 +1,158 @@
+"""The session's prepared statements and portals: which text a name stands for.
+
+Protocol-level Parse and Bind share their name spaces with SQL PREPARE and DECLARE.
+Every change is speculative until Postgres has answered it: a Parse of an existing name
+fails with 42P05 and the old statement stays. Pure.
+Source: PostgreSQL src/backend/commands/prepare.c and src/backend/utils/mmgr/portalmem.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxy.session.judge import Judged
+    from proxy.sql.facts import Facts
+
+
+class Bound:
+    """What a name stands for, or (no `judged`) that it was closed.
+
+    Attributes:
+        name: the statement's or portal's name, b"" for the unnamed one.
+        judged: the text behind it with its verdict; None for a closed name.
+        settled: Postgres has confirmed it.
+        segment: number of the segment (up to a Sync or Query) that set it.
+        before: what the name stood for before, while not settled.
+        execution: for a portal, its recorded run, once it was executed.
+        is_cursor: a portal made by DECLARE; WITH HOLD it outlives its transaction.
+        runs_text: executing it runs `judged` itself (a Parse); else only the body of
+            an SQL PREPARE or DECLARE in it.
+        facts: for a statement, what EXECUTE of it does.
+        statement_name: for a portal, the client's name of its statement.
+    """
+
+    __slots__ = (
+        "before",
+        "execution",
+        "facts",
+        "is_cursor",
+        "judged",
+        "name",
+        "runs_text",
+        "segment",
+        "settled",
+        "statement_name",
+    )
+
+    def __init__(self, name: bytes, judged: Judged | None, *, segment: int) -> None:
+        self.name = name
+        self.judged = judged
+        self.segment = segment
+        self.settled = False
+        self.before: Bound | None = None
+        self.execution: Execution | None = None
+        self.is_cursor = False
+        self.runs_text = True
+        self.facts: Facts | None = None
+        self.statement_name = b""
+
+
+class Execution:
+    """One recorded run of a statement: what its outcome will say.
+
+    Attributes:
+        serial: number of its audit record within the session.
+        started_s: when it was forwarded, on the shell's monotonic clock.
+        tags: command tags seen so far.
+        rows: rows returned or changed so far.
+        sqlstate: of the error that ended it, or "".
+        finished: its outcome has been recorded.
+    """
+
+    __slots__ = (
+        "finished",
+        "judged",
+        "rows",
+        "serial",
+        "sqlstate",
+        "started_s",
+        "tags",
+    )
+
+    def __init__(self, serial: int, judged: Judged, started_s: float) -> None:
+        self.serial = serial
+        self.judged = judged
+        self.started_s = started_s
+        self.tags: list[bytes] = []
+        self.rows = 0
+        self.sqlstate = ""
+        self.finished = False
+
+
+class NameSpace:
+    """One of the two name spaces of a session."""
+
+    __slots__ = ("_bound",)
+
+    def __init__(self) -> None:
+        self._bound: dict[bytes, Bound] = {}
+
+    def __len__(self) -> int:
+        return len(self._bound)
+
+    def __iter__(self) -> Iterator[Bound]:
+        return iter(self._bound.values())
+
+    def get(self, name: bytes) -> Bound | None:
+        """What `name` stands for if all that was sent succeeds; may be a closed one."""
+        return self._bound.get(name)
+
+    def set(self, name: bytes, judged: Judged | None, *, segment: int) -> Bound:
+        """Speculatively let `name` stand for `judged` (None: closed)."""
+        bound = Bound(name, judged, segment=segment)
+        bound.before = self._bound.get(name)
+        self._bound[name] = bound
+        return bound
+
+    def settle(self, bound: Bound) -> None:
+        """Postgres confirmed `bound`."""
+        bound.settled = True
+        bound.before = None
+        if bound.judged is None and self._bound.get(bound.name) is bound:
+            del self._bound[bound.name]
+
+    def undo(self, bound: Bound) -> None:
+        """Postgres refused or skipped `bound`: what it replaced stands again."""
+        current = self._bound.get(bound.name)
+        if current is bound:
+            if bound.before is None:
+                del self._bound[bound.name]
+            else:
+                self._bound[bound.name] = bound.before
+            return
+        while current is not None:
+            if current.before is bound:
+                current.before = bound.before
+                return
+            current = current.before
+
+    def is_uncertain(self, name: bytes, *, segment: int) -> bool:
+        """Whether `name` may stand for either of two things, by answers still to come.
+
+        Within a segment there is no doubt: had the earlier message failed, Postgres
+        would skip the later one too.
+        """
+        bound = self._bound.get(name)
+        return (
+            bound is not None
+            and not bound.settled
+            and bound.before is not None
+            and bound.segment != segment
+        )
+
+    def keep(self, kept: Iterable[Bound]) -> None:
+        """Forget all but `kept`: the transaction that held the others has ended."""
+        self._bound = {bound.name: bound for bound in kept}

@@ -1,0 +1,335 @@
+"""One client's conversation with Postgres after both logins: bytes in, effects out.
+
+`from_frontend` and `from_backend` take what was received; what to do about it is left in
+`records`, `to_backend`, `to_frontend` and `ending`, for the shell to carry out: first the
+records, then the bytes. The session never imitates Postgres: a refused message is
+replaced by one that Postgres itself must reject (`proxy.session.refusal`).
+Pure. Next: `proxy.session.requests` and `proxy.session.replies`, the two directions.
+Source: https://www.postgresql.org/docs/18/protocol-flow.html
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from proxy.errors import (
+    AUDIT_UNAVAILABLE,
+    BackendError,
+    ErrorReport,
+    FrontendError,
+)
+from proxy.session import framing, requests
+from proxy.session.expected import Expected, Owed
+from proxy.session.names import Execution, NameSpace
+from proxy.session.refusal import Refusal
+from proxy.wire.frames import HEADER_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.audit.records import Message, SessionRecords, Status
+    from proxy.policy.decision import Decision
+    from proxy.session.judge import Judge, Judged
+    from proxy.session.names import Bound
+    from proxy.wire.frames import BindStream
+
+MOST_UNANSWERED = 10_000
+"""Messages forwarded and not answered at which reading from the client pauses. Postgres
+sends at the latest when its 8 kB buffer is full, which some 1,600 of the smallest
+replies fill, so this never waits for what does not come."""
+
+
+class Limits(NamedTuple):
+    """Ceilings of one session, each with its reason.
+
+    Attributes:
+        statement_bytes: longest text of a Query or Parse.
+        statements: prepared statements alive at once: each keeps its facts in memory.
+        portals: portals alive at once, likewise.
+    """
+
+    statement_bytes: int = 1024 * 1024
+    statements: int = 5_000
+    portals: int = 5_000
+
+
+class Meter(Protocol):
+    """The counters that a session bumps; `proxy.metrics.Metrics` is one."""
+
+    def statement(self, role: str, kind: str, allowed: bool, decision_s: float) -> None:
+        """One text was judged."""
+
+    def outcome(self, role: str, seconds: float) -> None:
+        """One statement ended."""
+
+
+class Ending(NamedTuple):
+    """Why the session must end now; `report` is sent to the client first, if any."""
+
+    reason: str
+    report: ErrorReport | None
+
+
+class Uncommitted(NamedTuple):
+    """An allowed statement whose record is not written yet, and where its bytes are.
+
+    `piece` indexes `to_backend`, `start` and `end` lie within that piece; `record`
+    indexes `records`.
+    """
+
+    piece: int
+    start: int
+    end: int
+    record: int
+    expected: Expected
+
+
+class Session:
+    """The state of one conversation.
+
+    Attributes:
+        records: audit record fragments to write before anything else.
+        to_backend: bytes for Postgres, in order, once the records are written.
+        to_frontend: bytes for the client, in order.
+        ending: set when the session has to end.
+        held: the client's further messages wait for an answer of Postgres.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        records: SessionRecords,
+        *,
+        token: str,
+        clock: Callable[[], float],
+        meter: Meter,
+        limits: Limits | None = None,
+        watched: dict[str, str] | None = None,
+    ) -> None:
+        """Begin after both logins, with Postgres ready and idle.
+
+        Args:
+            judge: verdicts of the policy in force for this session's role.
+            records: makes this session's record fragments.
+            token: unguessable word of letters and digits, this session's own.
+            clock: monotonic seconds.
+            meter: counters.
+            limits: ceilings.
+            watched: run-time parameters whose report with another value is an alarm.
+        """
+        self.judge = judge
+        self.under = judge.under(quarantined=False)
+        self.made = records
+        self.clock = clock
+        self.meter = meter
+        self.limits = limits or Limits()
+        self.watched = watched or {}
+        self.quarantined = False
+        self.statements = NameSpace()
+        self.portals = NameSpace()
+        self.queue: deque[Expected] = deque()
+        self.segment = 0
+        self.status = ord("I")
+        self.skipping = False
+        self.copying_in = False
+        self.in_doubt = False
+        self.last_execution: Execution | None = None
+        self.suspended: dict[Bound, Execution] = {}
+        self.held = False
+        self.records: list[bytes] = []
+        self.to_backend: list[bytes] = []
+        self.to_frontend: list[bytes] = []
+        self.uncommitted: list[Uncommitted] = []
+        self.ending: Ending | None = None
+        self.decision_s = 0.0
+        self.run = 0
+        self._token = token
+        self._serial = 0
+        self.unread: list[bytes] = []
+        self.unread_bytes = 0
+        self.wanted = HEADER_BYTES
+        self.passing = 0
+        self.discarding = 0
+        self.bind: BindStream | None = None
+        self.backend_rest = b""
+        self.backend_passing = 0
+
+    # --- what the shell calls -------------------------------------------------------
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading from the client should pause."""
+        return self.held or len(self.queue) > MOST_UNANSWERED
+
+    def from_frontend(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if self.ending is not None:
+            return
+        if self.unread:
+            self.unread.append(data)
+            self.unread_bytes += len(data)
+            if self.held or self.unread_bytes < self.wanted:
+                return
+            data = b"".join(self.unread)
+            self.unread = []
+        elif self.held:
+            self.unread = [data]
+            self.unread_bytes = len(data)
+            return
+        try:
+            framing.read_frontend(self, data)
+        except FrontendError as error:
+            self.end("protocol violation by the client", error.report("FATAL"))
+
+    def from_backend(self, data: bytes) -> None:
+        """Take bytes from Postgres."""
+        if self.ending is not None:
+            return
+        if self.backend_rest:
+            data = self.backend_rest + data
+            self.backend_rest = b""
+        try:
+            framing.read_backend(self, data)
+        except BackendError as error:
+            self.end(error.message, error.report("FATAL"))
+            return
+        if self.held:
+            self.resume()
+
+    def resume(self) -> None:
+        """Look again at the messages that were held; they may have to wait further."""
+        self.held = False
+        data = b"".join(self.unread)
+        self.unread = []
+        if data:
+            self.from_frontend(data)
+
+    def follow(self, judge: Judge) -> None:
+        """Judge by another policy from the next statement on, prepared ones included."""
+        self.judge = judge
+        self.under = judge.under(quarantined=self.quarantined)
+
+    def refuse_unrecorded(self) -> None:
+        """The records could not be written: refuse what they stand for.
+
+        Call before any byte of `to_backend` was sent. ROLLBACK, and COMMIT of a failed
+        transaction, still pass, so that nobody is stuck. `records` keeps what must
+        still be written when the log is back.
+        """
+        requests.refuse_unrecorded(self)
+
+    def committed(self) -> None:
+        """The records were written: forget how to take their statements back."""
+        self.uncommitted.clear()
+
+    def lost(self) -> None:
+        """The client or Postgres is gone: what was not answered has no known outcome."""
+        for expected in self.queue:
+            execution = expected.execution
+            if execution is not None and expected.refusal is None:
+                self.record_outcome(execution, "unknown")
+        for execution in self.suspended.values():
+            self.record_outcome(execution, "ok")
+        self.queue.clear()
+        self.suspended.clear()
+
+    # --- what requests and replies share --------------------------------------------
+
+    def end(self, reason: str, report: ErrorReport | None) -> None:
+        """Ask the shell to end the session, once."""
+        if self.ending is None:
+            self.ending = Ending(reason, report)
+
+    def verdict(self, text: bytes) -> Judged:
+        """Judge a text as the session stands now, and count it."""
+        started = self.clock()
+        judged = self.judge.judge(
+            text,
+            quarantined=self.quarantined,
+            prepared=requests.PreparedFacts(self.statements),
+        )
+        self.decision_s = self.clock() - started
+        return judged
+
+    def allow(
+        self, judged: Judged, message: Message, pos: int, end: int, names: bytes = b""
+    ) -> Expected:
+        """Record an allowed statement whose message is `data[pos:end]`."""
+        self._serial = serial = self._serial + 1
+        decision = judged.decision
+        self.meter.statement(self.judge.role, decision.kind, True, self.decision_s)
+        expected = Expected(
+            Owed.QUERY if message == "query" else Owed.EXECUTE,
+            execution=Execution(serial, judged, self.clock()),
+        )
+        self.uncommitted.append(
+            Uncommitted(
+                len(self.to_backend),
+                pos - self.run,
+                end - self.run,
+                len(self.records),
+                expected,
+            )
+        )
+        self.records.append(
+            self.made.statement(serial, judged.fragment, message=message, names=names)
+        )
+        return expected
+
+    def refuse(
+        self,
+        decision: Decision,
+        fragment: bytes,
+        message: Message,
+        names: bytes = b"",
+    ) -> Refusal:
+        """Record a refused message and make its stand-in."""
+        self._serial = serial = self._serial + 1
+        self.meter.statement(self.judge.role, decision.kind, False, self.decision_s)
+        self.records.append(
+            self.made.statement(serial, fragment, message=message, names=names)
+        )
+        if decision.quarantines and not self.quarantined:
+            self.quarantined = True
+            self.under = self.judge.under(quarantined=True)
+        return Refusal(
+            f"pgwarden_{self._token}_{serial}",
+            ErrorReport(
+                decision.sqlstate,
+                decision.reason,
+                detail=f"rule {decision.rule}, audit id {self.made.audit_id(serial)}",
+                hint=decision.hint,
+                position=decision.position,
+            ),
+        )
+
+    def take_back(self, item: Uncommitted) -> Refusal:
+        """Turn an allowed statement into a refusal, its record being unwritable."""
+        execution = item.expected.execution
+        serial = execution.serial if execution else self._serial
+        return Refusal(
+            f"pgwarden_{self._token}_{serial}",
+            ErrorReport(
+                AUDIT_UNAVAILABLE,
+                "the audit log can't be written, so nothing may run unrecorded",
+                detail=f"rule audit.unavailable, audit id {self.made.audit_id(serial)}",
+                hint="try again; tell whoever runs pgwarden if it goes on",
+            ),
+        )
+
+    def record_outcome(self, execution: Execution, status: Status) -> None:
+        """Record how a statement ended."""
+        seconds = self.clock() - execution.started_s
+        self.meter.outcome(self.judge.role, seconds)
+        tags = execution.tags
+        self.records.append(
+            self.made.outcome(
+                execution.serial,
+                status=status,
+                duration_s=seconds,
+                tag=tags[-1] if tags else b"",
+                rows=execution.rows,
+                sqlstate=execution.sqlstate,
+            )
+        )
