@@ -104,6 +104,9 @@ TABLE: Final = (
            "Age of the oldest record that should be on disk and is not.", merge="max"),
     Metric("pgwarden_audit_foreign_changes_total", "counter",
            "Times an open audit file was moved, removed or changed by someone else."),
+    Metric("pgwarden_audit_lost_records_total", "counter",
+           "Outcomes and ends of sessions lost in an outage that outgrew the memory for"
+           " them; the log states the number."),
     Metric("pgwarden_event_loop_lag_seconds", "gauge",
            "How late the event loop ran a timer, worst of the last interval.",
            merge="max"),
@@ -136,6 +139,7 @@ class AuditCounters:
         "bytes",
         "foreign_changes",
         "lag_s",
+        "lost",
         "records",
         "unavailable",
         "write_errors",
@@ -147,6 +151,7 @@ class AuditCounters:
         self.write_errors = 0
         self.unavailable = 0
         self.foreign_changes = 0
+        self.lost = 0
         self.lag_s = 0.0
 
 
@@ -277,6 +282,7 @@ class Metrics:
             "pgwarden_audit_unavailable": self.audit.unavailable,
             "pgwarden_audit_lag_seconds": self.audit.lag_s,
             "pgwarden_audit_foreign_changes_total": self.audit.foreign_changes,
+            "pgwarden_audit_lost_records_total": self.audit.lost,
             "pgwarden_event_loop_lag_seconds": self.loop_lag_s,
         }
         many: dict[str, dict[Labels, int]] = {

@@ -58,6 +58,8 @@ class Checkpoint(Struct, kw_only=True):
         previous: on "open": the end of this worker's file before, null if none.
         failed_appends: on "recovered": writes that failed, so that all was refused.
         outage_s: on "recovered": seconds during which nothing could be written.
+        lost_records: on "recovered": records of what had happened before or during the
+            outage for which there was no room left in memory.
     """
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -76,6 +78,7 @@ class Checkpoint(Struct, kw_only=True):
     previous: Link | UnsetType | None = UNSET
     failed_appends: int | UnsetType = UNSET
     outage_s: float | UnsetType = UNSET
+    lost_records: int | UnsetType = UNSET
 
     def fragment(self) -> bytes:
         """As a record fragment."""

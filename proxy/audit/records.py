@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 Message = Literal["query", "parse", "bind", "execute", "function_call"]
 """The protocol message that carried a statement."""
 
-Status = Literal["ok", "error", "unknown"]
-"""How a forwarded statement ended; `unknown` where pgwarden could not see it."""
+Status = Literal["ok", "error", "skipped", "unknown"]
+"""How a forwarded statement ended; `skipped` by Postgres after an error before it,
+`unknown` where pgwarden could not see it."""
 
 _MESSAGES: Final[Mapping[str, bytes]] = {
     message: b'","message":"%b",' % message.encode()

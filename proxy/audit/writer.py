@@ -34,6 +34,10 @@ CHECKPOINT_EVERY: Final = 10_000
 LOOK_EVERY_S: Final = 1.0
 """How often to look whether the open file is still in its place: one stat(2)."""
 
+MAX_KEPT_BYTES: Final = 16 * 1024 * 1024
+"""Memory for records of what has already happened while nothing can be written: tens of
+thousands of outcomes. New statements are refused meanwhile, so few are added."""
+
 _log = structlog.get_logger("audit")
 
 
@@ -86,6 +90,9 @@ class ChainWriter:
         self._file: AppendFile | None = None
         self._previous: Link | None = None
         self._opening: list[bytes] = []
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._lost_records = 0
         self._next_look = at + LOOK_EVERY_S
         self._outage_since: float | None = None
         self._failed_appends = 0
@@ -129,6 +136,21 @@ class ChainWriter:
         self._write(fragments, at)
         self.counters.records += len(fragments)
 
+    def keep(self, fragments: Sequence[bytes]) -> None:
+        """Take records of what has already happened; the next append writes them first.
+
+        For outcomes, ends of sessions and refusals: refusing can't undo them, so they
+        wait out an outage in memory (up to `MAX_KEPT_BYTES`; what is lost beyond that
+        is counted, and stated in the log).
+        """
+        for fragment in fragments:
+            if self._kept_bytes + len(fragment) > MAX_KEPT_BYTES:
+                self._lost_records += 1
+                self.counters.lost += 1
+            else:
+                self._kept.append(fragment)
+                self._kept_bytes += len(fragment)
+
     def _write(self, fragments: Sequence[bytes], at: float) -> None:
         try:
             file = self._ready_file(at)
@@ -149,6 +171,10 @@ class ChainWriter:
         self._chain.last = last
         self._opening = []
         self.counters.bytes += len(data)
+        if self._kept:
+            self.counters.records += len(self._kept)
+            self._kept = []
+            self._kept_bytes = 0
         if self._outage_since is not None:
             self._recovered(at)
 
@@ -217,8 +243,10 @@ class ChainWriter:
                 records=seq + len(lines),
                 failed_appends=self._failed_appends,
                 outage_s=round(max(0.0, at - self._outage_since), 6),
+                lost_records=self._lost_records,
             )
             lines.append(recovered.fragment())
+        lines += self._kept
         lines += fragments
         every = self._checkpoint_every
         if (seq + len(lines)) // every > seq // every:
@@ -246,8 +274,10 @@ class ChainWriter:
             "audit_recovered",
             outage_s=round(outage_s, 3),
             failed_appends=self._failed_appends,
+            lost_records=self._lost_records,
         )
         self._outage_since = None
+        self._lost_records = 0
         self._failed_appends = 0
         self.counters.unavailable = 0
         self.counters.lag_s = 0.0
