@@ -1,4 +1,4 @@
-"""Password and MD5 responses, where an upstream's settings allow them; never for clients.
+"""Password and MD5 responses, where an upstream's settings allow them; not for clients.
 
 Both give the password away to whoever listens or stores the hash, so
 `proxy.session.upstream` asks for verified TLS or loopback first.

@@ -1,0 +1,96 @@
+"""What a login asks of the shell, what it gives it, and what it must be told.
+
+Plain values only. Imports the other values of a login.
+Next: `proxy.session.login`, the machine that makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.session.handshake import Send, StartTls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.errors import ErrorReport
+    from proxy.policy.decision import Decision
+    from proxy.session.wish import Outcome
+    from proxy.wire.startup import CancelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """Who came in and what for; all of it proven, judged or harmless.
+
+    Attributes:
+        identity: the proven name.
+        role: the identity's role in the policy.
+        database: as asked for; the user name by default.
+        application_name: as asked for, cleaned of what a terminal could choke on.
+        settings: judged and allowed, lower-case names, each once.
+        minor: minor protocol version spoken with this client: 0, 1 or 2.
+        tls: whether the connection is encrypted.
+        matched_secret: index of the identity's secret that was proven.
+    """
+
+    identity: str
+    role: str
+    database: str
+    application_name: str
+    settings: tuple[tuple[str, str], ...]
+    minor: int
+    tls: bool
+    matched_secret: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NeedIdentity:
+    """Look this name up and call `identified`, found or not."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody with this key wants a statement stopped; close, answer nothing."""
+
+    request: CancelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The client is in; AuthenticationOk is sent, parameters and keys are not."""
+
+    request: LoginRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Send `data` (nothing to who speaks no Postgres), then close."""
+
+    report: ErrorReport
+    data: bytes
+    outcome: Outcome
+    operator_note: str = ""
+
+
+Effect = Send | StartTls | NeedIdentity | CancelRequested | Authenticated | Reject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRules:
+    """What the shell knows and the login does not.
+
+    Attributes:
+        tls_available: there is a certificate, so SSLRequest is answered with S.
+        plaintext_allowed: this connection may stay in plain text (it is loopback).
+        may_login: (role, database) → whether this role may have an SQL session.
+        judge_setting: (role, name, value) → whether a start-up setting is allowed.
+    """
+
+    tls_available: bool
+    plaintext_allowed: bool
+    may_login: Callable[[str, str], Decision]
+    judge_setting: Callable[[str, str, str], Decision]
