@@ -38,7 +38,7 @@ MAX_KEPT_BYTES: Final = 16 * 1024 * 1024
 """Memory for records of what has already happened while nothing can be written: tens of
 thousands of outcomes. New statements are refused meanwhile, so few are added."""
 
-_log = structlog.get_logger("audit")
+_log = structlog.get_logger(component="audit")
 
 
 class AuditUnavailable(UnavailableError):  # noqa: N818  (named for what it says)

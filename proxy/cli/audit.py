@@ -267,7 +267,7 @@ def record_line(record: Record) -> Text:
     """A record on one line for people: time, who, where, and what happened."""
     line = Text()
     at = str(record.get("at", ""))
-    line.append(printable(f"{at[:10]} {at[11:23]} "), "dim")
+    line.append(printable(f"{at[:10]} {at[11:23]}") + " ", "dim")
     if record.get("identity") is not None:
         who = f"{_field(record, 'identity')} ({_field(record, 'role') or '-'})"
         line.append(f"{who:<24} ", "cyan")
@@ -305,10 +305,8 @@ def _append_outcome(line: Text, record: Record) -> None:
     line.append(f"  {_field(record, 'audit_id')}", "dim")
 
 
-_IN_HEAD = frozenset(
-    ("v", "seq", "at", "kind", "hash", "session", "identity", "role", "database")
-    + ("file", "file_id", "audit_id")
-)
+_HEAD_FIELDS = ("v", "seq", "at", "kind", "hash", "session", "identity", "role")
+_IN_HEAD = frozenset((*_HEAD_FIELDS, "database", "file", "file_id", "audit_id"))
 
 
 def _details(record: Record) -> str:
