@@ -67,7 +67,9 @@ def major_version(bin_dir: Path) -> int:
             timeout=_TRIAL_S,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigError(f'the Postgres in "{bin_dir}" does not run: {error}') from error
+        raise ConfigError(
+            f'the Postgres in "{bin_dir}" does not run: {error}'
+        ) from error
     match = re.search(r"(\d+)", told)
     if match is None:
         raise ConfigError(f'the Postgres in "{bin_dir}" does not tell its version')
@@ -121,6 +123,8 @@ def _copy(bin_dir: Path, spare: Path) -> Path:
         shutil.copytree(libraries, spare / libraries.name)
     for path in (spare, *spare.rglob("*")):
         if not path.is_symlink():
-            mode = 0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644
+            mode = (
+                0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644
+            )
             path.chmod(mode)
     return target / bin_dir.name

@@ -89,7 +89,8 @@ def stop(
             process.wait(patience_s)
     if process.poll() is not None:
         return True
-    process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own, see spawn
     process.wait()
     return False
 

@@ -31,10 +31,19 @@ HOST: Final = "127.0.0.1"
 _INITDB_S: Final = 120.0
 _START_S: Final = 60.0  # crash recovery of a kept data folder included
 _POLL_S: Final = 0.02
-_PORT_TRIES: Final = 5
+_TRIES: Final = 5
+_RETRY_S: Final = 0.5
+_PASSING_TROUBLE: Final = (
+    b"Address already in use",  # another process took the port between our look and the bind
+    b"pre-existing shared memory block",  # backends of a killed server are still leaving
+)
 _STOP: Final = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))  # fast, then immediate
 _PROTOCOL_3_0: Final = 3 << 16
-_THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_THROW_AWAY: Final = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
 """Durability costs seconds, and nobody will look for the data of a throw-away server."""
 
 
@@ -70,7 +79,9 @@ class Cluster:
         self.plan = plan
         self.account = privileges.unprivileged_account()
         self.major = binaries.major_version(plan.bin_dir)
-        self.bin_dir = binaries.runnable_by(plan.bin_dir, self.account, plan.work / "binaries")
+        self.bin_dir = binaries.runnable_by(
+            plan.bin_dir, self.account, plan.work / "binaries"
+        )
         self.log_path = plan.work / "postgres.log"
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,8 +125,7 @@ class Cluster:
         if not (self.plan.data / "PG_VERSION").exists():
             self._initialise()
         self._check_version()
-        for _ in range(_PORT_TRIES):
-            # Another process may take the port between our look and the server's bind.
+        for _ in range(_TRIES):
             self.port = free_port()
             log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
             self._process = self._spawn()
@@ -123,10 +133,12 @@ class Cluster:
                 return
             said = self.log_path.read_bytes()[log_start:]
             self.stop()
-            if b"Address already in use" not in said:
+            if not any(passing in said for passing in _PASSING_TROUBLE):
                 break
+            time.sleep(_RETRY_S)
         raise UnavailableError(
-            "the embedded postgres did not start", detail=children.last_lines(self.log_path)
+            "the embedded postgres did not start",
+            detail=children.last_lines(self.log_path),
         )
 
     def stop(self) -> None:
@@ -165,7 +177,9 @@ class Cluster:
     def _run_initdb(self, data: str, password_file: Path) -> None:
         # 17 brought a UTF-8 locale of its own; before that only the C library's C is always there.
         locale = (
-            ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self.major >= 17 else []
+            ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            if self.major >= 17
+            else []
         )
         try:
             done = subprocess.run(  # noqa: S603 - our own command, no shell
@@ -196,7 +210,8 @@ class Cluster:
             raise UnavailableError(f"initdb did not finish: {error}") from error
         if done.returncode != 0:
             raise UnavailableError(
-                "initdb could not make the embedded postgres", detail=done.stdout[-2000:]
+                "initdb could not make the embedded postgres",
+                detail=done.stdout[-2000:],
             )
 
     def _check_version(self) -> None:

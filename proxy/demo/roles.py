@@ -11,6 +11,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
+from proxy.auth.secrets import SALT_LENGTH, make_secret
+
 READER: Final = "pgwarden_reader"
 MIGRATOR: Final = "pgwarden_migrator"
 
@@ -29,7 +31,9 @@ _RISKY_FUNCTIONS: Final = (
     "cursor_to_xmlschema", "ts_stat", "pg_import_system_collations",
 )  # fmt: skip
 # Migration tools take an advisory lock so that two deploys don't run at once.
-_MIGRATOR_FUNCTIONS: Final = tuple(name for name in _RISKY_FUNCTIONS if "advisory" in name)
+_MIGRATOR_FUNCTIONS: Final = tuple(
+    name for name in _RISKY_FUNCTIONS if "advisory" in name
+)
 
 _PLAIN: Final = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
@@ -39,7 +43,7 @@ class Login:
     """A role that pgwarden logs in with, and its password."""
 
     user: str
-    password: str = field(repr=False)
+    password: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,11 @@ def fence_schema(logins: Logins) -> str:
     return f"""
         REVOKE CREATE ON SCHEMA public FROM PUBLIC;
         GRANT USAGE, CREATE ON SCHEMA public TO {migrator};
-        {_for_functions(_RISKY_FUNCTIONS, "REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC", "pg_catalog")}
-        {_for_functions(_MIGRATOR_FUNCTIONS, f"GRANT EXECUTE ON ROUTINE %s TO {migrator}", "pg_catalog")}
-        ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
-    """  # noqa: E501
+        {_for_routines(_RISKY_FUNCTIONS, "REVOKE EXECUTE ON", "FROM PUBLIC")}
+        {_for_routines(_MIGRATOR_FUNCTIONS, "GRANT EXECUTE ON", f"TO {migrator}")}
+        ALTER DEFAULT PRIVILEGES FOR ROLE {migrator}
+            REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+    """
 
 
 def grant_reading(logins: Logins) -> str:
@@ -106,18 +111,95 @@ def grant_reading(logins: Logins) -> str:
     """
     reader, migrator = quote_name(logins.reader.user), quote_name(logins.migrator.user)
     return f"""
-        DO $grant$ DECLARE place name; BEGIN
-          FOR place IN SELECT nspname FROM pg_namespace
-                       WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
-            EXECUTE format('GRANT USAGE ON SCHEMA %I TO {reader}', place);
-            EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO {reader}', place);
-            EXECUTE format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO {reader}', place);
-          END LOOP;
-        END $grant$;
+        {_for_user_schemas("GRANT USAGE ON SCHEMA", reader)}
+        {_for_user_schemas("GRANT SELECT ON ALL TABLES IN SCHEMA", reader)}
+        {_for_user_schemas("GRANT SELECT ON ALL SEQUENCES IN SCHEMA", reader)}
         ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} GRANT USAGE ON SCHEMAS TO {reader};
         ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} GRANT SELECT ON TABLES TO {reader};
         ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} GRANT SELECT ON SEQUENCES TO {reader};
     """
+
+
+def grant_migrating(logins: Logins) -> str:
+    """In a database of somebody else: the migrator may do what its tables' owners may.
+
+    Only owners that are no superusers lend their rights. A membership in a superuser would
+    be a way to become one, so the tables of such an owner stay out of the migrator's reach.
+    """
+    migrator = quote_name(logins.migrator.user)
+    return f"""
+        {_for_user_schemas("GRANT USAGE, CREATE ON SCHEMA", migrator)}
+        DO $grant$ DECLARE owner name; BEGIN
+          FOR owner IN
+            SELECT DISTINCT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+            WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND c.relkind IN ('r', 'p', 'v', 'm')
+              AND r.rolname <> {quote_text(logins.migrator.user)}
+          LOOP
+            EXECUTE format('GRANT %I TO {_inside_format(migrator)}', owner);
+          END LOOP;
+        END $grant$;
+    """
+
+
+def grant_connect(database: str, users: tuple[str, ...]) -> str:
+    """Let roles in where the database's owner took that from PUBLIC."""
+    names = ", ".join(quote_name(name) for name in users)
+    return f"GRANT CONNECT ON DATABASE {quote_name(database)} TO {names};"
+
+
+def remove_from_database(logins: Logins, heir: str, mine: tuple[str, ...]) -> str:
+    """Undo the grants in a database that stays; what the migrator made goes to `heir`.
+
+    Args:
+        logins: Whose grants.
+        heir: The database's owner.
+        mine: The roles that the demo created itself, a subset of the two.
+    """
+    names = ", ".join(quote_name(name) for name in mine)
+    return f"""
+        REASSIGN OWNED BY {quote_name(logins.migrator.user)} TO {quote_name(heir)};
+        DROP OWNED BY {names};
+    """
+
+
+def drop_roles(mine: tuple[str, ...]) -> str:
+    """Drop the roles that the demo created itself."""
+    return f"DROP ROLE IF EXISTS {', '.join(quote_name(name) for name in mine)};"
+
+
+def _secret(login: Login) -> str:
+    """The SCRAM secret: a password in clear could end up in the server's log."""
+    secret = make_secret(login.password or "", salt=secrets.token_bytes(SALT_LENGTH))
+    return quote_text(secret.encode())
+
+
+def _for_user_schemas(grant: str, grantee: str) -> str:
+    return f"""
+        DO $each$ DECLARE place name; BEGIN
+          FOR place IN SELECT nspname FROM pg_namespace
+                       WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+            EXECUTE format('{grant} %I TO {_inside_format(grantee)}', place);
+          END LOOP;
+        END $each$;
+    """
+
+
+def _for_routines(names: tuple[str, ...], before: str, after: str) -> str:
+    listed = ", ".join(quote_text(name) for name in names)
+    return f"""
+        DO $each$ DECLARE routine regprocedure; BEGIN
+          FOR routine IN SELECT oid FROM pg_proc
+                         WHERE pronamespace = 'pg_catalog'::regnamespace
+                           AND proname IN ({listed}) LOOP
+            EXECUTE format('{before} ROUTINE %s {_inside_format(after)}', routine);
+          END LOOP;
+        END $each$;
+    """
+
+
+def _inside_format(text: str) -> str:
+    """For a part of a format() string inside single quotes."""
+    return text.replace("%", "%%").replace("'", "''")
 
 
 def quote_name(name: str) -> str:
@@ -128,4 +210,6 @@ def quote_name(name: str) -> str:
 def quote_text(text: str) -> str:
     """An SQL string, whatever standard_conforming_strings says (quote_literal_cstr)."""
     doubled = text.replace("'", "''")
-    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+    return (
+        " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+    )

@@ -1,0 +1,270 @@
+"""`pgwarden demo` from start to end: a server, the proxy before it, and nothing left behind.
+
+Postgres and the proxy are children; this process watches both and takes them down in
+order. Imports `folder`, `embedded`, `foreign`, `config`, `words`. Next: `proxy.demo.postgres`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.demo import children, dsn
+from proxy.demo.config import LISTEN_HOST, Ports, people, serving_file, write_settings
+from proxy.demo.embedded import EmbeddedGround
+from proxy.demo.folder import DemoFolder, write_private
+from proxy.demo.foreign import ForeignGround, ForeignPlan
+from proxy.demo.words import Opened, introduction
+from proxy.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from proxy.demo.ground import Ground, Served
+
+_POLL_S: Final = 0.1
+_SERVING_S: Final = 30.0
+_STOP_PROXY: Final = ((signal.SIGTERM, 10.0),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """The command line of `pgwarden demo`."""
+
+    port: int = 6432
+    admin_port: int = 9187
+    upstream: str | None = field(default=None, repr=False)
+    database: str | None = None
+    reader_role: str | None = None
+    ready_file: Path | None = None
+    data_dir: Path | None = None
+    workers: int = 1
+
+
+def run_demo(options: DemoOptions, tell: Callable[[str], None]) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP. Call it from the main thread.
+
+    Args:
+        options: The command line.
+        tell: Prints a paragraph.
+
+    Raises:
+        ConfigError: the options can't work, or a port is taken.
+        UnavailableError: Postgres or the proxy did not start, or ended by itself.
+    """
+    _check(options)
+    asyncio.run(_until_signalled(_Demo(options, tell)))
+
+
+async def _until_signalled(demo: _Demo) -> None:
+    loop = asyncio.get_running_loop()
+    serving = loop.create_task(demo.serve())
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped:  # a second Ctrl-C must not interrupt the clearing up
+            stopped = True
+            serving.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+
+
+class _Demo:
+    """One run, from the folders to the ready-file and back."""
+
+    def __init__(self, options: DemoOptions, tell: Callable[[str], None]) -> None:
+        self._options = options
+        self._tell = tell
+
+    async def serve(self) -> None:
+        options = self._options
+        async with contextlib.AsyncExitStack() as stack:
+            folder = stack.enter_context(DemoFolder(options.data_dir))
+            ground = self._ground(folder)
+            served = await stack.enter_async_context(self._prepared(ground))
+            proxy = stack.enter_context(self._proxy(folder, served))
+            opened = await _until_serving(proxy, folder)
+            for warning in served.warnings:
+                self._tell(_framed(warning))
+            self._tell(
+                introduction(opened, served, people(folder.passwords), folder.audit)
+            )
+            stack.enter_context(self._ready_file(opened, served, folder))
+            await _until_trouble(proxy, ground, folder)
+
+    def _ground(self, folder: DemoFolder) -> Ground:
+        if self._options.upstream is None:
+            self._tell("starting an embedded postgres with sample data ...")
+            return EmbeddedGround(folder)
+        plan = ForeignPlan(
+            dsn.parse(self._options.upstream),
+            self._options.database,
+            self._options.reader_role,
+        )
+        return ForeignGround(plan)
+
+    @contextlib.asynccontextmanager
+    async def _prepared(self, ground: Ground) -> AsyncIterator[Served]:
+        try:
+            yield await ground.prepare()
+        finally:
+            for line in await ground.restore():
+                self._tell(line)
+
+    @contextlib.contextmanager
+    def _proxy(
+        self, folder: DemoFolder, served: Served
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        ports = Ports(self._options.port, self._options.admin_port)
+        settings = write_settings(folder, served, ports, self._options.workers)
+        # The settings file says it all: PGWARDEN_* of this shell would change the demo.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PGWARDEN_")
+        }
+        proxy = children.spawn(
+            # -P: a folder named "proxy" where the person stands is not ours.
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "proxy.cli.main",
+                "serve",
+                "--config",
+                str(settings),
+            ],
+            _proxy_log(folder),
+            environment=environment,
+        )
+        try:
+            yield proxy
+        finally:
+            children.stop(proxy, *_STOP_PROXY)
+
+    @contextlib.contextmanager
+    def _ready_file(
+        self, opened: Opened, served: Served, folder: DemoFolder
+    ) -> Iterator[None]:
+        path = self._options.ready_file
+        if path is None:
+            yield
+            return
+        persons = people(folder.passwords)
+        content = {
+            "host": LISTEN_HOST,
+            "port": opened.port,
+            "database": served.database,
+            "admin_url": opened.admin_url,
+            "upstream_dsn": served.superuser_url,
+            "audit_log": str(folder.audit),
+            "pids": list(opened.pids),
+            "identities": {person.kind: person.for_ready_file() for person in persons},
+        }
+        write_private(path, json.dumps(content, indent=2) + "\n")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+async def _until_serving(proxy: subprocess.Popen[bytes], folder: DemoFolder) -> Opened:
+    file = serving_file(folder)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SERVING_S):
+            while not file.exists():
+                if proxy.poll() is not None:
+                    raise UnavailableError(_ending("the proxy did not start", folder))
+                await asyncio.sleep(_POLL_S)
+            told: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            return Opened(
+                _port(told["listen"][0]), _port(told["admin"]), tuple(told["pids"])
+            )
+    raise UnavailableError(
+        _ending(f"the proxy does not listen after {_SERVING_S:.0f} seconds", folder)
+    )
+
+
+async def _until_trouble(
+    proxy: subprocess.Popen[bytes], ground: Ground, folder: DemoFolder
+) -> None:
+    while True:
+        if proxy.poll() is not None:
+            raise UnavailableError(_ending("the proxy ended by itself", folder))
+        if trouble := ground.trouble():
+            raise UnavailableError(trouble)
+        await asyncio.sleep(_POLL_S)
+
+
+def _check(options: DemoOptions) -> None:
+    """Find out before Postgres is started what would fail afterwards."""
+    if options.upstream is None and (options.database or options.reader_role):
+        raise ConfigError(
+            "--database and --reader-role belong to --upstream",
+            hint="the embedded postgres has its own database and roles",
+        )
+    if options.upstream is not None:
+        dsn.parse(options.upstream)
+    if options.port == options.admin_port != 0:
+        raise ConfigError(f"--port and --admin-port are both {options.port}")
+    for option, port in (
+        ("--port", options.port),
+        ("--admin-port", options.admin_port),
+    ):
+        _check_port(option, port)
+    if options.ready_file is not None:
+        if not options.ready_file.absolute().parent.is_dir():
+            raise ConfigError(f'no folder for --ready-file "{options.ready_file}"')
+        if options.ready_file.is_dir():
+            raise ConfigError(f'--ready-file "{options.ready_file}" is a folder')
+        # One left over from a killed demo would tell that this one serves already.
+        options.ready_file.unlink(missing_ok=True)
+
+
+def _check_port(option: str, port: int) -> None:
+    with socket.socket() as probe:
+        # As the server will: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LISTEN_HOST, port))
+        except OSError as error:
+            why = "is taken" if error.errno == errno.EADDRINUSE else error.strerror
+            raise ConfigError(
+                f"port {port} on {LISTEN_HOST} {why}",
+                hint=f"choose another one, or any free one: {option} 0",
+            ) from None
+
+
+def _proxy_log(folder: DemoFolder) -> Path:
+    return folder.scratch / "pgwarden.log"
+
+
+def _ending(what: str, folder: DemoFolder) -> str:
+    said = children.last_lines(_proxy_log(folder))
+    return f"{what}:\n{said}" if said else what
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _framed(text: str) -> str:
+    line = "!" * 78
+    return "\n".join(("", line, *(f"! {part}" for part in text.splitlines()), line))
