@@ -21,6 +21,7 @@ class Decision(Struct, frozen=True):
         quarantines: the session may only read from here on.
         kind: the kind of the statement that decided, for the metrics ("unknown" where
             it was not understood).
+        statement: 0-based index, within the text, of the statement that decided.
     """
 
     allowed: bool
@@ -31,6 +32,7 @@ class Decision(Struct, frozen=True):
     position: int = 0
     quarantines: bool = False
     kind: str = "unknown"
+    statement: int = 0
 
 
 class Context(Struct, frozen=True):

@@ -1,0 +1,140 @@
+"""A statement taken apart into acts: the single things that a rule permits or forbids.
+
+Every kind, action, flag, function, setting, relation and lock mode is one act, and a
+statement is allowed only if each of its acts is. Pure.
+Next: `proxy.policy.rules`, which matches acts, and `proxy.policy.evaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from proxy.sql.facts import (
+    Access,
+    Effect,
+    Facts,
+    Flag,
+    FunctionUse,
+    Kind,
+    RelationUse,
+    SettingChange,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class KindAct(Struct, frozen=True):
+    """The statement is of this kind, among others."""
+
+    kind: Kind
+
+
+class ActionAct(Struct, frozen=True):
+    """The statement does this, in words ("drop table")."""
+
+    action: str
+
+
+class FlagAct(Struct, frozen=True):
+    """The statement has this property."""
+
+    flag: Flag
+
+
+class LockAct(Struct, frozen=True):
+    """The statement takes a table lock of this mode."""
+
+    mode: str
+
+
+Act = (
+    KindAct | ActionAct | FlagAct | LockAct | FunctionUse | SettingChange | RelationUse
+)
+
+_FLAGS_IN_WORDS: Final[dict[Flag, str]] = {
+    Flag.UNFILTERED: "changing every row (no WHERE, or one that is always true)",
+    Flag.DESTRUCTIVE: "losing data",
+    Flag.HIDDEN_WRITE: "a write inside a read",
+    Flag.INTO: "SELECT INTO",
+    Flag.ROW_LOCK: "locking rows (FOR UPDATE or FOR SHARE)",
+    Flag.SERVER_FILE: "a file on the server",
+    Flag.SERVER_PROGRAM: "a program on the server",
+    Flag.READ_WRITE: "asking for a READ WRITE transaction or session",
+    Flag.WITH_HOLD: "a cursor WITH HOLD",
+    Flag.EXPLAIN_ANALYZE: "EXPLAIN ANALYZE",
+    Flag.ATTRIBUTE_CALL: "attribute notation, which may call a function",
+    Flag.SECRET: "a password in the statement",
+    Flag.CASCADE: "CASCADE",
+    Flag.CONCURRENTLY: "CONCURRENTLY",
+}
+
+_ACCESS_IN_WORDS: Final[dict[Access, str]] = {
+    Access.READ: "reading",
+    Access.INSERT: "inserting into",
+    Access.UPDATE: "updating",
+    Access.DELETE: "deleting from",
+    Access.TRUNCATE: "truncating",
+    Access.LOCK: "locking",
+    Access.CREATE: "creating",
+    Access.ALTER: "altering",
+    Access.DROP: "dropping",
+}
+
+
+def acts_of(facts: Facts, effects: Mapping[str, Effect]) -> list[Act]:
+    """Every act of a statement, the most telling first.
+
+    `effects` are the built-in functions that do more than return a value:
+    `t.f` and `(x).f` may call them without any call showing in the tree.
+    """
+    acts: list[Act] = [ActionAct(action) for action in facts.actions]
+    acts.extend(facts.functions)
+    acts.extend(
+        FunctionUse("", name, effects[name])
+        for _, name in facts.columns
+        if name in effects
+    )
+    acts.extend(facts.settings)
+    acts.extend(facts.relations)
+    if facts.lock_mode:
+        acts.append(LockAct(facts.lock_mode))
+    acts.extend(FlagAct(flag) for flag in sorted(facts.flags))
+    acts.extend(KindAct(kind) for kind in sorted(facts.kinds))
+    return acts
+
+
+def in_words(act: Act) -> str:  # noqa: PLR0911 - one return a case
+    """The act as the subject of "... is not allowed"."""
+    match act:
+        case ActionAct(action=action):
+            return action.upper()
+        case KindAct(kind=kind):
+            return f"a statement of kind {kind.value}"
+        case FlagAct(flag=flag):
+            return _FLAGS_IN_WORDS[flag]
+        case LockAct(mode=mode):
+            return f"LOCK TABLE in {mode.upper()} mode"
+        case SettingChange():
+            return _setting_in_words(act)
+        case FunctionUse(schema=schema, name=name):
+            return _named("function", schema, name)
+        case RelationUse(schema=schema, name=name, access=access):
+            return _named(_ACCESS_IN_WORDS[access], schema, name)
+
+
+def _named(what: str, schema: str, name: str) -> str:
+    return f'{what} "{schema}.{name}"' if schema else f'{what} "{name}"'
+
+
+def _setting_in_words(change: SettingChange) -> str:
+    if change.name == "*":
+        return "RESET ALL"
+    if change.is_reset:
+        return f'resetting "{change.name}"'
+    if not change.name:
+        return "set_config() with a computed name"
+    # Not the value: it may be a secret, and reasons are recorded.
+    return f'setting "{change.name}"'

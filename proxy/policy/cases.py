@@ -1,0 +1,173 @@
+"""Case files: what a policy must say about given statements, written down.
+
+A policy ships with its cases; `pgwarden policy test` and the tests run them. Pure: the
+texts are handed in and the verdicts come from the caller, because a verdict on a text
+needs the layers above. Next: `proxy.cli.policy`, which runs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from msgspec import Struct
+from pydantic import BeforeValidator, Field, model_validator
+
+from proxy.policy.documents import validated
+from proxy.policy.model import Model, SettingValue, Word
+from proxy.policy.patterns import Pattern
+from proxy.policy.problems import PolicyError, Problem
+from proxy.policy.yaml import load_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.policy.decision import Decision
+
+
+class StartupSetting(Model):
+    """A run-time parameter in the startup packet."""
+
+    name: Word
+    value: SettingValue
+
+
+def _texts(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Case(Model):
+    """One statement (or a session's worth) and what must become of the last one.
+
+    Attributes:
+        sql: texts that one session sends, one Query each; the last is the one meant.
+        setting: instead of `sql`, a parameter of the startup packet.
+        expect: the decision.
+        rule: id of the rule that must decide.
+        reason: a pattern (`*`) for the reason.
+        quarantines: whether the refusal must put the session in quarantine.
+        audit: fields that the audit record must hold.
+    """
+
+    name: str = ""
+    role: Word
+    sql: Annotated[list[str] | None, BeforeValidator(_texts), Field(min_length=1)] = (
+        None
+    )
+    setting: StartupSetting | None = None
+    database: str = ""
+    quarantined: bool = False
+    expect: Literal["allow", "deny"]
+    rule: Word | None = None
+    sqlstate: Word | None = None
+    reason: Word | None = None
+    quarantines: bool | None = None
+    audit: Annotated[dict[Word, Any], Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _has_one_subject(self) -> Self:
+        if (self.sql is None) == (self.setting is None):
+            raise ValueError('a case has either "sql" or "setting"')
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name, or the last statement where there is none."""
+        if self.name:
+            return self.name
+        if self.setting is not None:
+            return f"startup: {self.setting.name}={self.setting.value}"
+        return " ".join(self.sql[-1].split()) if self.sql else ""
+
+
+class CaseFileModel(Model):
+    """The whole file."""
+
+    version: Literal[1]
+    policy: Word
+    cases: Annotated[list[Case], Field(min_length=1)]
+
+
+class CaseFile(Struct, frozen=True):
+    """A case file that holds together.
+
+    Attributes:
+        source: where the text came from, for messages.
+        policy: the policy's file name, beside the case file.
+        cases: in their order.
+        lines: the line of each.
+    """
+
+    source: str
+    policy: str
+    cases: tuple[Case, ...]
+    lines: tuple[int, ...]
+
+
+class CaseResult(Struct, frozen=True):
+    """One case and what was wrong; nothing, if it passed."""
+
+    source: str
+    line: int
+    role: str
+    title: str
+    expected: str
+    decided: str
+    rule: str
+    failures: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all was as expected."""
+        return not self.failures
+
+
+def load_cases(text: str, *, source: str) -> CaseFile:
+    """The case file in `text`.
+
+    Raises:
+        PolicyError: with every problem found at once, each with its line.
+    """
+    loaded = load_yaml(text, source=source)
+    model = validated(CaseFileModel, loaded, source=source)
+    lines = tuple(loaded.line(("cases", index)) for index in range(len(model.cases)))
+    seen: dict[str, int] = {}
+    problems = []
+    for case, line in zip(model.cases, lines, strict=True):
+        key = repr(case.model_dump(exclude={"name", "expect", "rule"}))
+        if key in seen:
+            problems.append(Problem(line, f"the same case stands on line {seen[key]}"))
+        seen.setdefault(key, line)
+    if problems:
+        raise PolicyError(source, problems)
+    return CaseFile(source, model.policy, tuple(model.cases), lines)
+
+
+def compare(
+    case: Case, decision: Decision, record: Mapping[str, object]
+) -> tuple[str, ...]:
+    """What is not as the case expects. `record` is the audit record, as a mapping."""
+    failures = []
+    decided = "allow" if decision.allowed else "deny"
+    if decided != case.expect:
+        failures.append(
+            f"expected {case.expect}, got {decided} "
+            f"({decision.rule}: {decision.reason})"
+        )
+    for field, expected in (
+        ("rule", case.rule),
+        ("sqlstate", case.sqlstate),
+        ("quarantines", case.quarantines),
+    ):
+        got = getattr(decision, field)
+        if expected is not None and got != expected:
+            failures.append(f"{field}: expected {expected!r}, got {got!r}")
+    if case.reason is not None and not Pattern([case.reason]).matches(decision.reason):
+        failures.append(f"reason: expected {case.reason!r}, got {decision.reason!r}")
+    for key, wanted in case.audit.items():
+        if key not in record:
+            failures.append(f"audit record: no field {key!r}")
+        elif record[key] != wanted:
+            failures.append(
+                f"audit record: {key}: expected {wanted!r}, got {record[key]!r}"
+            )
+    return tuple(failures)

@@ -1,0 +1,128 @@
+"""What a schema can't see in a policy document: references, doubles, empty rules.
+
+Pure. Next: `proxy.policy.documents`, which tells these with their lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.policy.patterns import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from proxy.policy.model import Acts, PolicyModel, Rule
+    from proxy.policy.yaml import Path
+
+
+def inconsistencies(model: PolicyModel) -> Iterator[tuple[Path, str]]:
+    """What does not hold together, each with its path in the document."""
+    yield from _group_problems(model)
+    yield from _role_problems(model)
+    seen: set[str] = set()
+    for path, rules in _rule_lists(model):
+        for index, rule in enumerate(rules):
+            here = (*path, index)
+            if rule.id in seen:
+                yield (*here, "id"), f'rule id "{rule.id}" is used twice'
+            seen.add(rule.id)
+            yield from _rule_problems(model, rule, here)
+
+
+def _group_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
+    for name, matches in model.settings.items():
+        for index, match in enumerate(matches):
+            if match.name.startswith("@"):
+                yield (
+                    ("settings", name, index),
+                    f'"{match.name}": a group of settings names no other group',
+                )
+    for name, words in model.lists.items():
+        for index, word in enumerate(words):
+            if word.startswith("@"):
+                yield ("lists", name, index), f'"{word}": a list names no other list'
+
+
+def _role_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
+    for name, role in model.roles.items():
+        for index, group in enumerate(role.include):
+            if group not in model.rules:
+                yield (
+                    ("roles", name, "include", index),
+                    f'no group of rules "{group}"{nearest(group, model.rules)}',
+                )
+        if not role.login.refuse and not role.upstream:
+            yield (
+                ("roles", name),
+                f'role "{name}" may log in, so it needs "upstream": '
+                "the name of the upstream login it uses",
+            )
+
+
+def _rule_lists(model: PolicyModel) -> Iterator[tuple[Path, list[Rule]]]:
+    for name, rules in model.rules.items():
+        yield ("rules", name), rules
+    for name, role in model.roles.items():
+        yield ("roles", name, "rules"), role.rules
+
+
+def _rule_problems(
+    model: PolicyModel, rule: Rule, path: Path
+) -> Iterator[tuple[Path, str]]:
+    acts = rule.permit or rule.forbid
+    if acts is None or (rule.permit is not None and rule.forbid is not None):
+        yield path, f'rule "{rule.id}" needs exactly one of "permit" and "forbid"'
+        return
+    side = "permit" if rule.permit is not None else "forbid"
+    if acts == type(acts)():
+        yield (*path, side), f'rule "{rule.id}" {side}s nothing'
+    if rule.forbid is not None and not rule.reason:
+        yield path, f'rule "{rule.id}" forbids, so it needs a "reason" for the person'
+    if rule.permit is not None and rule.quarantine:
+        yield path, f'rule "{rule.id}": only a forbid may quarantine'
+    if rule.forbid is not None and rule.in_quarantine:
+        yield path, f'rule "{rule.id}": "in_quarantine" is for permits'
+    yield from _unknown_references(model, acts, (*path, side))
+    for key, words in (
+        ("databases", rule.when.databases),
+        ("actions", rule.when.actions),
+    ):
+        yield from _unknown_lists(model, words or (), (*path, "when", key))
+
+
+def _unknown_references(
+    model: PolicyModel, acts: Acts, path: Path
+) -> Iterator[tuple[Path, str]]:
+    lists: list[tuple[str, Sequence[str]]] = [
+        ("actions", acts.actions),
+        ("resets", acts.resets),
+        *(("functions", match.names) for match in acts.functions),
+        *(
+            ("relations", [*match.names, *match.except_names])
+            for match in acts.relations
+        ),
+    ]
+    for key, words in lists:
+        yield from _unknown_lists(model, words, (*path, key))
+    for index, match in enumerate(acts.settings):
+        if match.name.startswith("@"):
+            if match.name[1:] not in model.settings:
+                known = nearest(match.name[1:], model.settings)
+                yield (
+                    (*path, "settings", index),
+                    f'no settings group "{match.name[1:]}"{known}',
+                )
+            elif match.values is not None:
+                yield (
+                    (*path, "settings", index),
+                    f'"{match.name}": the values stand in the group itself',
+                )
+
+
+def _unknown_lists(
+    model: PolicyModel, words: Sequence[str], path: Path
+) -> Iterator[tuple[Path, str]]:
+    for word in words:
+        if word.startswith("@") and word[1:] not in model.lists:
+            yield path, f'no list "{word[1:]}"{nearest(word[1:], model.lists)}'

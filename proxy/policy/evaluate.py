@@ -1,0 +1,367 @@
+"""The decision: facts and a role in, allow or deny with a reason out.
+
+Default deny; a forbid wins over any permit; each act of each statement needs a permit;
+an internal error denies. Pure and total: the same question always gets the same answer
+and never an exception. Equal questions are remembered, so that a plain read costs one
+dictionary look-up. Next: `proxy.policy.rules` and `proxy.policy.acts`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import DENIED, TOO_LARGE, ConfigError
+from proxy.policy.acts import ActionAct, FlagAct, KindAct, acts_of, in_words
+from proxy.policy.decision import Context, Decision
+from proxy.policy.explanations import default_reason
+from proxy.policy.patterns import nearest
+from proxy.policy.rules import CompiledRule
+from proxy.sql.facts import Facts, Kind, Scope, SettingChange
+from proxy.sql.functions import SIDE_EFFECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from proxy.policy.acts import Act
+    from proxy.policy.documents import Document
+    from proxy.policy.model import Role
+    from proxy.sql.facts import Effect, Trouble
+
+DEFAULT_DENY: Final = "default-deny"
+"""Rule id of a refusal because nothing permits an act."""
+QUARANTINE: Final = "quarantine"
+"""Rule id of a refusal because the session is in quarantine."""
+NOT_UNDERSTOOD: Final = "not-understood"
+TOO_LARGE_RULE: Final = "too-large"
+EMPTY: Final = "empty"
+INTERNAL_ERROR: Final = "internal-error"
+UNKNOWN_ROLE: Final = "unknown-role"
+LOGIN: Final = "login"
+
+REMEMBERED: Final = 2048
+"""Decisions kept in one generation, a role; two live. A question of a busy application
+(its kinds, relations, functions, settings) recurs; its texts need not."""
+REMEMBERED_PARTS: Final = 64
+"""Questions with more relations or functions than this are not worth the memory."""
+
+_STRENGTH: Final = {kind: rank for rank, kind in enumerate(Kind)}
+
+_NOWHERE: Final = Context()
+
+
+class UnknownRoleError(ConfigError):
+    """A role that the policy does not have."""
+
+
+class RolePolicy:
+    """The rules of one role, compiled.
+
+    Attributes:
+        name: the role's name in the document.
+        description: one sentence for people.
+        upstream: name of the upstream login that its sessions use.
+        read_only: its upstream sessions start with default_transaction_read_only=on.
+        may_login: whether it may open an SQL session.
+        login_reason: why not; "" where it may.
+        login_hint: where to go instead.
+        rules: its rules in order, the included ones first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        role: Role,
+        *,
+        document: Document,
+        effects: Mapping[str, Effect],
+    ) -> None:
+        self.name = name
+        self.description = role.description
+        self.upstream = role.upstream
+        self.read_only = role.read_only
+        self.may_login = not role.login.refuse
+        self.login_reason = role.login.refuse
+        self.login_hint = role.login.hint
+        self.rules = tuple(
+            CompiledRule(rule, document) for rule in document.rules_of(role)
+        )
+        self._policy_name = document.model.name
+        self._effects = effects
+        self._effectful = frozenset(effects)
+        self._asks_database = any(rule.names_databases for rule in self.rules)
+        self._young: dict[Hashable, Decision] = {}
+        self._old: dict[Hashable, Decision] = {}
+
+    def decide_setting(self, name: str, value: str) -> Decision:
+        """The verdict on a run-time parameter in the startup packet or `options`."""
+        change = SettingChange(name.lower(), value, Scope.STARTUP)
+        facts = Facts(
+            kind=Kind.SESSION,
+            kinds=frozenset(),
+            actions=(),
+            verb="",
+            settings=(change,),
+        )
+        return self._decide(facts, _NOWHERE)
+
+    def decide_statement(self, facts: Facts, context: Context) -> Decision:
+        """The verdict on one statement."""
+        # This is on the path of every statement: no loop where a look-up will do.
+        for _, column in facts.columns:
+            if column in self._effectful:
+                return self._decide(facts, context)
+        question = (
+            facts.kind,
+            facts.kinds,
+            facts.actions,
+            facts.relations,
+            facts.functions,
+            facts.flags,
+            facts.settings,
+            facts.lock_mode,
+            context.quarantined,
+            context.database if self._asks_database else "",
+        )
+        answer = self._young.get(question)
+        if answer is None:
+            answer = self._old.get(question)
+            if answer is None:
+                answer = self._decide(facts, context)
+            if len(facts.relations) + len(facts.functions) <= REMEMBERED_PARTS:
+                self._remember(question, answer)
+        return answer
+
+    def _remember(self, question: Hashable, answer: Decision) -> None:
+        if len(self._young) >= REMEMBERED:
+            self._old = self._young
+            self._young = {}
+        self._young[question] = answer
+
+    def _decide(self, facts: Facts, context: Context) -> Decision:
+        acts = acts_of(facts, self._effects)
+        applying = [rule for rule in self.rules if rule.applies(facts, context)]
+        permits = [rule for rule in applying if rule.permits]
+        refusal = _forbidden(acts, applying)
+        if refusal is not None:
+            rule, act = refusal
+            subject = _telling(act, facts, permits)
+            return Decision(
+                allowed=False,
+                rule=rule.id,
+                reason=f"{self._not_allowed(subject)}: {rule.reason}",
+                sqlstate=DENIED,
+                hint=rule.hint,
+                quarantines=any(
+                    each.quarantines and any(map(each.covers, acts))
+                    for each in applying
+                    if not each.permits
+                ),
+                kind=facts.kind,
+            )
+        if context.quarantined:
+            permits = [rule for rule in permits if rule.survives_quarantine]
+        deciding: CompiledRule | None = None
+        for act in acts:
+            permit = next((rule for rule in permits if rule.covers(act)), None)
+            if permit is None:
+                return self._not_permitted(act, facts, context)
+            deciding = deciding or permit
+        return Decision(
+            allowed=True,
+            rule=deciding.id if deciding else EMPTY,
+            reason=(deciding.reason if deciding else "")
+            or f"permitted for role {self.name}",
+            kind=facts.kind,
+        )
+
+    def _not_allowed(self, act: Act) -> str:
+        return f"{in_words(act)} is not allowed for role {self.name}"
+
+    def _not_permitted(self, act: Act, facts: Facts, context: Context) -> Decision:
+        if context.quarantined:
+            return Decision(
+                allowed=False,
+                rule=QUARANTINE,
+                reason=f"{in_words(act)} is not allowed: after an earlier refusal "
+                "this session is in quarantine and may only read",
+                sqlstate=DENIED,
+                hint="Find the refused statement in the audit log, "
+                "and connect again once you know why it was sent.",
+                kind=facts.kind,
+            )
+        why, hint = default_reason(act, self._policy_name, self._values_for(act))
+        return Decision(
+            allowed=False,
+            rule=DEFAULT_DENY,
+            reason=self._not_allowed(act) + (f": {why}" if why else ""),
+            sqlstate=DENIED,
+            hint=hint,
+            kind=facts.kind,
+        )
+
+    def _values_for(self, act: Act) -> list[str]:
+        if not isinstance(act, SettingChange) or act.is_reset:
+            return []
+        return [
+            value
+            for rule in self.rules
+            if rule.permits
+            for value in rule.values_of(act.name)
+        ]
+
+
+def _telling(act: Act, facts: Facts, permits: Sequence[CompiledRule]) -> Act:
+    """For a kind or flag, the action behind it: "DROP TABLE" tells more than "ddl"."""
+    if not isinstance(act, KindAct | FlagAct) or not facts.actions:
+        return act
+    actions = [ActionAct(action) for action in facts.actions]
+    return next(
+        (
+            action
+            for action in actions
+            if not any(rule.covers(action) for rule in permits)
+        ),
+        actions[0],
+    )
+
+
+def _forbidden(
+    acts: Sequence[Act], rules: Sequence[CompiledRule]
+) -> tuple[CompiledRule, Act] | None:
+    """The forbid that covers an act: the first that quarantines, else the first."""
+    found: tuple[CompiledRule, Act] | None = None
+    for rule in rules:
+        if rule.permits or (found is not None and not rule.quarantines):
+            continue
+        for act in acts:
+            if rule.covers(act):
+                if rule.quarantines:
+                    return rule, act
+                found = (rule, act)
+                break
+    return found
+
+
+class Policy:
+    """A policy document, compiled: asked for every statement of every session."""
+
+    def __init__(
+        self, document: Document, *, effects: Mapping[str, Effect] = SIDE_EFFECTS
+    ) -> None:
+        self.document = document
+        self.name = document.model.name
+        self.version = document.version
+        self._roles = {
+            name: RolePolicy(name, role, document=document, effects=effects)
+            for name, role in document.model.roles.items()
+        }
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The names of all roles, in the document's order."""
+        return tuple(self._roles)
+
+    def role(self, name: str) -> RolePolicy:
+        """The rules of one role.
+
+        Raises:
+            UnknownRoleError: the document has no such role.
+        """
+        role = self._roles.get(name)
+        if role is None:
+            raise UnknownRoleError(
+                f'policy "{self.name}" has no role "{name}"'
+                + nearest(name, self._roles)
+            )
+        return role
+
+    def decide(
+        self, role: str, statements: Sequence[Facts], context: Context
+    ) -> Decision:
+        """The verdict on one text, whose statements stand or fall together."""
+        try:
+            rules = self._roles.get(role)
+            if rules is None:
+                return _unknown_role(role)
+            if len(statements) == 1:
+                return rules.decide_statement(statements[0], context)
+            return _decide_all(rules, statements, context)
+        except Exception:  # noqa: BLE001 - an error in deciding denies; nothing is lost
+            return _internal_error()
+
+    def decide_trouble(self, role: str, trouble: Trouble) -> Decision:
+        """The refusal of a text that could not be understood, whatever the role."""
+        if role not in self._roles:
+            return _unknown_role(role)
+        too_large = trouble.sqlstate == TOO_LARGE
+        return Decision(
+            allowed=False,
+            rule=TOO_LARGE_RULE if too_large else NOT_UNDERSTOOD,
+            reason=trouble.message,
+            sqlstate=trouble.sqlstate,
+            hint=trouble.hint,
+            position=trouble.position,
+        )
+
+    def decide_setting(self, role: str, name: str, value: str) -> Decision:
+        """The verdict on a run-time parameter in the startup packet or `options`."""
+        rules = self._roles.get(role)
+        return (
+            _unknown_role(role) if rules is None else rules.decide_setting(name, value)
+        )
+
+
+def _decide_all(
+    rules: RolePolicy, statements: Sequence[Facts], context: Context
+) -> Decision:
+    """Several statements or none: one refusal refuses all, one quarantine stays."""
+    decisions = [rules.decide_statement(facts, context) for facts in statements]
+    refusals = [
+        (index, decision)
+        for index, decision in enumerate(decisions)
+        if not decision.allowed
+    ]
+    if refusals:
+        index, refusal = next(
+            (each for each in refusals if each[1].quarantines), refusals[0]
+        )
+        return _of_statement(refusal, index)
+    if not decisions:
+        return Decision(allowed=True, rule=EMPTY, reason="there is nothing to run")
+    index = max(
+        range(len(decisions)), key=lambda each: _STRENGTH[Kind(decisions[each].kind)]
+    )
+    return _of_statement(decisions[index], index)
+
+
+def _of_statement(decision: Decision, index: int) -> Decision:
+    return Decision(
+        allowed=decision.allowed,
+        rule=decision.rule,
+        reason=decision.reason,
+        sqlstate=decision.sqlstate,
+        hint=decision.hint,
+        quarantines=decision.quarantines,
+        kind=decision.kind,
+        statement=index,
+    )
+
+
+def _unknown_role(role: str) -> Decision:
+    return Decision(
+        allowed=False,
+        rule=UNKNOWN_ROLE,
+        reason=f'the policy in force has no role "{role}"',
+        sqlstate=DENIED,
+        hint="Ask the people who run pgwarden to give your identity a role.",
+    )
+
+
+def _internal_error() -> Decision:
+    return Decision(
+        allowed=False,
+        rule=INTERNAL_ERROR,
+        reason="pgwarden could not decide on this statement, so it was not run",
+        sqlstate=DENIED,
+        hint="This is a fault of pgwarden: please report it with the statement.",
+    )

@@ -1,0 +1,170 @@
+"""The shape of a policy document: what keys there are and what they mean.
+
+Pydantic models, every unknown key refused. Nothing is decided here. Pure.
+Next: `proxy.policy.documents` loads texts into these; `policies/README.md` explains
+the keys to their readers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from proxy.policy.patterns import closed_set
+from proxy.sql.facts import Access, Effect, Flag, Kind
+
+LOCK_MODES = (
+    "access share",
+    "row share",
+    "row exclusive",
+    "share update exclusive",
+    "share",
+    "share row exclusive",
+    "exclusive",
+    "access exclusive",
+)
+"""https://www.postgresql.org/docs/18/explicit-locking.html"""
+
+COMPUTED = "computed"
+"""The `name` of a setting that the statement computes. No real setting has this name:
+one without a dot must exist, and none is called so."""
+
+
+def _one_is_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_text(value: object) -> object:
+    """YAML's `true` and `7` as the words Postgres would see."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) if isinstance(value, int) else value
+
+
+def _named(key: str) -> BeforeValidator:
+    """A bare word stands for a mapping with only `key`."""
+    return BeforeValidator(lambda v: {key: v} if isinstance(v, str) else v)
+
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+RuleId = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=80)
+]
+Words = Annotated[list[Word], BeforeValidator(_one_is_many), Field(min_length=1)]
+SettingValue = Annotated[str, BeforeValidator(_as_text)]
+Kinds = Annotated[list[Annotated[str, closed_set(Kind)]], BeforeValidator(_one_is_many)]
+Flags = Annotated[list[Annotated[str, closed_set(Flag)]], BeforeValidator(_one_is_many)]
+Accesses = Annotated[
+    list[Annotated[str, closed_set(Access)]],
+    BeforeValidator(_one_is_many),
+    Field(min_length=1),
+]
+Effects = Annotated[
+    list[Annotated[str, closed_set(Effect)]],
+    BeforeValidator(_one_is_many),
+    Field(min_length=1),
+]
+LockModes = Annotated[
+    list[Annotated[str, closed_set(LOCK_MODES)]], BeforeValidator(_one_is_many)
+]
+
+
+class Model(BaseModel):
+    """Base of all parts of a document: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FunctionMatch(Model):
+    """Functions by name and by effect; both must fit."""
+
+    names: Words = ["*"]
+    effects: Effects = ["*"]
+
+
+class RelationMatch(Model):
+    """Relations by name and by how they are touched; both must fit."""
+
+    access: Accesses
+    names: Words = ["*"]
+    except_names: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
+
+
+class SettingMatch(Model):
+    """A setting by name; with `values`, only when it is set to one of them."""
+
+    name: Word
+    values: (
+        Annotated[list[SettingValue], BeforeValidator(_one_is_many), Field()] | None
+    ) = None
+
+
+class Acts(Model):
+    """What a rule permits or forbids. A statement is split into acts; see README."""
+
+    everything: bool = False
+    kinds: Kinds = []
+    actions: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
+    flags: Flags = []
+    functions: list[Annotated[FunctionMatch, _named("names")]] = []
+    relations: list[RelationMatch] = []
+    settings: list[Annotated[SettingMatch, _named("name")]] = []
+    resets: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
+    lock_modes: LockModes = []
+
+
+class When(Model):
+    """Conditions on the whole statement: every key given must hold, any word of it."""
+
+    databases: Words | None = None
+    kinds: Kinds | None = None
+    actions: Words | None = None
+    flags: Flags | None = None
+
+
+class Rule(Model):
+    """One readable sentence of the policy: exactly one of `permit` and `forbid`."""
+
+    id: RuleId
+    reason: Word | None = None
+    hint: str = ""
+    when: When = When()
+    permit: Acts | None = None
+    forbid: Acts | None = None
+    quarantine: bool = False
+    in_quarantine: bool = False
+
+
+class Login(Model):
+    """Whether the role may open an SQL session; `refuse` says why not."""
+
+    refuse: str = ""
+    hint: str = ""
+
+
+def _login(value: Any) -> Any:  # noqa: ANN401 - what YAML holds
+    return {} if value == "permit" else value
+
+
+class Role(Model):
+    """One role: how it logs in, as whom it goes upstream, and its rules in order."""
+
+    description: str = ""
+    login: Annotated[Login, BeforeValidator(_login)]
+    upstream: str = ""
+    read_only: bool = True
+    include: list[Word] = []
+    rules: list[Rule] = []
+
+
+class PolicyModel(Model):
+    """A whole policy document."""
+
+    version: Literal[1]
+    name: Word
+    description: str = ""
+    lists: dict[Word, list[Word]] = {}
+    settings: dict[Word, list[Annotated[SettingMatch, _named("name")]]] = {}
+    rules: dict[Word, list[Rule]] = {}
+    roles: Annotated[dict[Word, Role], Field(min_length=1)]

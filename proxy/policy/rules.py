@@ -1,0 +1,270 @@
+"""One rule, compiled: does it cover this act of this statement?
+
+Pure. Next: `proxy.policy.evaluate`, which asks all rules of a role.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.policy.acts import Act, ActionAct, FlagAct, KindAct, LockAct
+from proxy.policy.model import COMPUTED
+from proxy.policy.patterns import NamePattern, Pattern
+from proxy.sql.facts import FunctionUse, RelationUse, SettingChange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.policy.decision import Context
+    from proxy.policy.documents import Document
+    from proxy.policy.model import Acts, Rule, SettingMatch, When
+    from proxy.sql.facts import Facts
+
+TRUE_WORDS: Final = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"})
+FALSE_WORDS: Final = frozenset(
+    {"off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
+)
+"""Spellings of a boolean that Postgres takes: src/backend/utils/adt/bool.c."""
+
+
+class CompiledRule:
+    """One rule of one role.
+
+    Attributes:
+        id: the rule's name, for decisions and records.
+        permits: whether it permits; else it forbids.
+        survives_quarantine: a permit that still holds in a quarantined session.
+        quarantines: a forbid that puts the session in quarantine.
+        reason: as the document words it, "" where it does not.
+        hint: what to do instead.
+        names_databases: the rule asks for the database.
+    """
+
+    __slots__ = (
+        "_matcher",
+        "_when",
+        "hint",
+        "id",
+        "names_databases",
+        "permits",
+        "quarantines",
+        "reason",
+        "survives_quarantine",
+    )
+
+    def __init__(self, rule: Rule, document: Document) -> None:
+        self.id = rule.id
+        self.permits = rule.permit is not None
+        self.survives_quarantine = rule.in_quarantine
+        self.quarantines = rule.quarantine
+        self.reason = rule.reason or ""
+        self.hint = rule.hint
+        self.names_databases = rule.when.databases is not None
+        self._when = _Conditions(rule.when, document)
+        acts = rule.permit if rule.permit is not None else rule.forbid
+        self._matcher = _Matcher(acts, document, forbids=not self.permits)
+
+    def applies(self, facts: Facts, context: Context) -> bool:
+        """Whether the rule has a say in this statement at all."""
+        return self._when.hold(facts, context)
+
+    def covers(self, act: Act) -> bool:
+        """Whether the rule permits (or forbids) this act."""
+        return self._matcher.covers(act)
+
+    def values_of(self, setting: str) -> list[str]:
+        """The values of this setting that the rule lists, as the document words them."""
+        return self._matcher.values_of(setting)
+
+
+class _Conditions:
+    """`when`: every key given must hold; within a key one word is enough."""
+
+    __slots__ = ("_actions", "_databases", "_flags", "_kinds")
+
+    def __init__(self, when: When, document: Document) -> None:
+        self._databases = _pattern(when.databases, document)
+        self._kinds = _pattern(when.kinds, document)
+        self._actions = _pattern(when.actions, document)
+        self._flags = _pattern(when.flags, document)
+
+    def hold(self, facts: Facts, context: Context) -> bool:
+        return (
+            (self._databases is None or self._databases.matches(context.database))
+            and (self._kinds is None or any(map(self._kinds.matches, facts.kinds)))
+            and (
+                self._actions is None or any(map(self._actions.matches, facts.actions))
+            )
+            and (self._flags is None or any(map(self._flags.matches, facts.flags)))
+        )
+
+
+def _pattern(words: list[str] | None, document: Document) -> Pattern | None:
+    return None if words is None else Pattern(document.words(words))
+
+
+class _Matcher:
+    """The acts that a rule lists."""
+
+    __slots__ = (
+        "_actions",
+        "_everything",
+        "_flags",
+        "_functions",
+        "_kinds",
+        "_lock_modes",
+        "_relations",
+        "_resets",
+        "_settings",
+    )
+
+    def __init__(self, acts: Acts | None, document: Document, *, forbids: bool) -> None:
+        if acts is None:
+            raise ValueError("a rule without acts")  # documents.load refuses it
+        self._everything = acts.everything
+        self._kinds = Pattern(acts.kinds)
+        self._actions = Pattern(document.words(acts.actions))
+        self._flags = Pattern(acts.flags)
+        self._lock_modes = Pattern(acts.lock_modes)
+        self._functions = [
+            (Pattern(m.effects), _names(document.words(m.names), forbids=forbids))
+            for m in acts.functions
+        ]
+        self._relations = [
+            (
+                Pattern(m.access),
+                _names(
+                    document.words(m.names),
+                    forbids=forbids,
+                    except_words=document.words(m.except_names),
+                ),
+            )
+            for m in acts.relations
+        ]
+        self._settings = [
+            _SettingMatcher(match, forbids=forbids)
+            for match in document.setting_matches(acts.settings)
+        ]
+        self._resets = Pattern(document.words(acts.resets))
+
+    def covers(self, act: Act) -> bool:
+        if self._everything:
+            return True
+        match act:
+            case FunctionUse():
+                covers = _any_covers(self._functions, act.effect, act)
+            case RelationUse():
+                covers = _any_covers(self._relations, act.access, act)
+            case SettingChange():
+                covers = self._covers_setting(act)
+            case _:
+                covers = self._covers_word(act)
+        return covers
+
+    def values_of(self, setting: str) -> list[str]:
+        return [value for each in self._settings for value in each.values_of(setting)]
+
+    def _covers_word(self, act: KindAct | ActionAct | FlagAct | LockAct) -> bool:
+        match act:
+            case ActionAct(action=action):
+                return self._actions.matches(action)
+            case KindAct(kind=kind):
+                return self._kinds.matches(kind)
+            case FlagAct(flag=flag):
+                return self._flags.matches(flag)
+            case LockAct(mode=mode):
+                return self._lock_modes.matches(mode)
+
+    def _covers_setting(self, change: SettingChange) -> bool:
+        if change.is_reset:
+            return self._resets.matches("all" if change.name == "*" else change.name)
+        return any(setting.covers(change) for setting in self._settings)
+
+
+def _any_covers(
+    matchers: Sequence[tuple[Pattern, _Names]],
+    how: str,
+    use: FunctionUse | RelationUse,
+) -> bool:
+    return any(
+        hows.matches(how) and names.matches(use.schema, use.name)
+        for hows, names in matchers
+    )
+
+
+class _Names:
+    """Names that a permit or a forbid lists; a forbid reads them more widely."""
+
+    __slots__ = ("_except", "_forbids", "_pattern")
+
+    def __init__(
+        self, pattern: NamePattern, *, forbids: bool, exceptions: NamePattern
+    ) -> None:
+        self._pattern = pattern
+        self._forbids = forbids
+        self._except = exceptions
+
+    def matches(self, schema: str, name: str) -> bool:
+        pattern, excepted = self._pattern, self._except
+        if self._forbids:
+            return pattern.maybe_matches(schema, name) and not excepted.surely_matches(
+                schema, name
+            )
+        return pattern.surely_matches(schema, name) and not excepted.maybe_matches(
+            schema, name
+        )
+
+
+def _names(
+    words: tuple[str, ...], *, forbids: bool, except_words: tuple[str, ...] = ()
+) -> _Names:
+    return _Names(
+        NamePattern(words), forbids=forbids, exceptions=NamePattern(except_words)
+    )
+
+
+class _SettingMatcher:
+    """A setting by name, and by value where the document gives values.
+
+    A value that the statement computes or binds is covered by a permit only if every
+    value is, and by a forbid always.
+    """
+
+    __slots__ = ("_forbids", "_is_computed", "_name", "_values", "_words")
+
+    def __init__(self, match: SettingMatch, *, forbids: bool) -> None:
+        self._forbids = forbids
+        self._is_computed = match.name == COMPUTED
+        self._name = Pattern([match.name])
+        self._words = match.values or []
+        self._values = (
+            None
+            if match.values is None
+            else frozenset(
+                spelling for value in match.values for spelling in _spellings(value)
+            )
+        )
+
+    def covers(self, change: SettingChange) -> bool:
+        if change.name:
+            if not self._name.matches(change.name):
+                return False
+        elif not (self._is_computed or self._forbids or self._name.matches_all):
+            return False  # a computed name may be any: a forbid covers it, a permit not
+        if self._values is None:
+            return True
+        if change.value is None:
+            return self._forbids
+        return change.value.lower() in self._values
+
+    def values_of(self, setting: str) -> list[str]:
+        return self._words if self._name.matches(setting) else []
+
+
+def _spellings(value: str) -> frozenset[str]:
+    lower = value.lower()
+    if lower == "on":
+        return TRUE_WORDS
+    if lower == "off":
+        return FALSE_WORDS
+    return frozenset({lower})
