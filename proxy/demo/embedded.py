@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedGround:
-    """A Postgres that lives as long as the demo; its data may outlive it (--data-dir)."""
+    """A Postgres that lives as long as the demo; its data may outlive it."""
 
     def __init__(self, folder: DemoFolder, bin_dir: Path | None = None) -> None:
         passwords = folder.passwords

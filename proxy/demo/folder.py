@@ -1,4 +1,4 @@
-"""Where a demo keeps its things: a throw-away folder, and the --data-dir if one was given.
+"""Where a demo keeps its things: a throw-away folder, and the --data-dir if given.
 
 What is asked to be kept (Postgres data, audit log, passwords) goes to the data folder,
 everything else dies with the demo. Imports `privileges`. Next: `proxy.demo.run`.
@@ -25,20 +25,20 @@ _STATE_VERSION: Final = 1
 _LENGTH: Final = 18  # 24 characters that need no quoting in a URL or a shell
 
 
+def _password() -> str:
+    return secrets.token_urlsafe(_LENGTH)
+
+
 @dataclass(frozen=True, slots=True)
 class Passwords:
     """Every secret of one demo; throw-away ones, made for it alone."""
 
-    superuser: str = field(default_factory=lambda: _password(), repr=False)
-    reader: str = field(default_factory=lambda: _password(), repr=False)
-    migrator: str = field(default_factory=lambda: _password(), repr=False)
-    developer: str = field(default_factory=lambda: _password(), repr=False)
-    deployer: str = field(default_factory=lambda: _password(), repr=False)
-    auditor: str = field(default_factory=lambda: _password(), repr=False)
-
-
-def _password() -> str:
-    return secrets.token_urlsafe(_LENGTH)
+    superuser: str = field(default_factory=_password, repr=False)
+    reader: str = field(default_factory=_password, repr=False)
+    migrator: str = field(default_factory=_password, repr=False)
+    developer: str = field(default_factory=_password, repr=False)
+    deployer: str = field(default_factory=_password, repr=False)
+    auditor: str = field(default_factory=_password, repr=False)
 
 
 class DemoFolder:

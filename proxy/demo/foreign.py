@@ -1,9 +1,9 @@
 """Somebody's own server behind `--upstream`: made ready, and put back as it was.
 
-Creates roles with names nobody else has, and the database `shop` unless `--database` names
-one that exists. At the end exactly these go; what the migrator made in a database that
-stays is handed to the database's owner, never dropped. Imports `sample`, `roles`, `dsn`.
-Next: `proxy.demo.run`.
+Creates roles with names nobody else has, and the database `shop` unless `--database`
+names one that exists. At the end exactly these go; what the migrator made in a database
+that stays is handed to the database's owner, never dropped. Imports `sample`, `roles`,
+`dsn`. Next: `proxy.demo.run`.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class ForeignGround:
         self._granted = False
 
     async def prepare(self) -> Served:
-        """Create roles, and the shop or the grants in the database that is served as it is."""
+        """Create roles, then fill the shop or grant in the database that exists."""
         async with sample.connection(self._dsn.url()) as superuser:
             version = await _check_server(superuser)
             known = await superuser.fetchval(
                 "SELECT oid FROM pg_database WHERE datname = $1", self._database
             )
-            self._check_database(known is not None)
+            self._check_database(exists=known is not None)
             await self._create_roles(superuser)
             if known is None:
                 await self._create_database(superuser)
@@ -93,7 +93,7 @@ class ForeignGround:
         )
 
     async def restore(self) -> list[str]:
-        """Remove what `prepare` made; objects the migrator left behind get the owner as heir."""
+        """Remove what `prepare` made, and tell who got what the migrator left."""
         told: list[str] = []
         if not self._created_roles:
             return told
@@ -115,7 +115,7 @@ class ForeignGround:
         """Never: a foreign server may go and come back, the proxy copes with it."""
         return None
 
-    def _check_database(self, exists: bool) -> None:
+    def _check_database(self, *, exists: bool) -> None:
         if self._plan.database is None and exists:
             raise ConfigError(
                 f'the upstream has a database "{sample.DATABASE}" already; '
@@ -164,8 +164,8 @@ class ForeignGround:
         strength = "A SUPERUSER" if is_superuser else "a role of yours"
         return (
             f'DEVELOPERS REACH POSTGRES AS "{role}", {strength.upper()}.\n'
-            "Lock (c), an upstream role without write privileges, is not in place: what\n"
-            "pgwarden's decision lets through, that role may do. For a trial only.",
+            "Lock (c), an upstream role without write privileges, is not in place:\n"
+            "what pgwarden lets through, that role may do. For a trial only.",
         )
 
     def _reader_url(self) -> str:
@@ -207,7 +207,8 @@ class ForeignGround:
             )
 
 
-# What a role owns in this database; parts of other objects (indexes, row types) left out.
+# What a role owns in this database; parts of other objects (indexes, row types) left
+# out.
 _OWNED: Final = """
     SELECT pg_describe_object(classid, objid, objsubid) AS what
     FROM pg_shdepend

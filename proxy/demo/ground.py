@@ -1,8 +1,8 @@
 """What the demo's proxy stands in front of, whichever server that is.
 
-Two grounds exist: `embedded` (a Postgres of our own) and `foreign` (a superuser DSN). Each
-prepares database and roles, and restores at the end what it found. Imports `roles`.
-Next: `proxy.demo.run`.
+Two grounds exist: `embedded` (a Postgres of our own) and `foreign` (a superuser DSN).
+Each prepares database and roles, and restores at the end what it found. Imports
+`roles`. Next: `proxy.demo.run`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Served:
         reader: The upstream login of developers; `password` None where none is needed.
         migrator: The upstream login of deploy jobs.
         is_sample: The database is the demo's `shop`.
-        allows_old_passwords: A server that is not ours may ask for md5 or clear text; the
-            proxy still sends neither but over loopback or verified TLS.
+        allows_old_passwords: A server that is not ours may ask for md5 or clear text;
+            the proxy still sends neither but over loopback or verified TLS.
         warnings: What the person at the terminal must know, one paragraph each.
     """
 

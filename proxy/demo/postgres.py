@@ -1,9 +1,9 @@
 """A Postgres of our own: initdb with SCRAM, start, wait until it answers, stop.
 
-Serves the demo and every test that needs a real server, whatever major version. Listens on
-loopback TCP only, has one superuser with a random password, runs under an unprivileged account
-when we are root, and ends when we end. Imports `children`, `privileges`, `binaries`.
-Next: `proxy.demo.sample`.
+Serves the demo and every test that needs a real server, whatever major version. Listens
+on loopback TCP only, has one superuser with a random password, runs under an
+unprivileged account when we are root, and ends when we end. Imports `children`,
+`privileges`, `binaries`. Next: `proxy.demo.sample`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _POLL_S: Final = 0.02
 _TRIES: Final = 5
 _RETRY_S: Final = 0.5
 _PASSING_TROUBLE: Final = (
-    b"Address already in use",  # another process took the port between our look and the bind
-    b"pre-existing shared memory block",  # backends of a killed server are still leaving
+    b"Address already in use",  # somebody took the port between our look and the bind
+    b"pre-existing shared memory block",  # a killed server's backends are leaving
 )
 _STOP: Final = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))  # fast, then immediate
 _PROTOCOL_3_0: Final = 3 << 16
@@ -44,7 +44,7 @@ _THROW_AWAY: Final = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
 }
-"""Durability costs seconds, and nobody will look for the data of a throw-away server."""
+"""Durability costs seconds, and nobody looks for the data of a throw-away server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Cluster:
 
         Raises:
             ConfigError: the data folder can't be used.
-            UnavailableError: the server did not come up; the end of its log is in the message.
+            UnavailableError: the server did not come up; `detail` ends its log.
         """
         if not (self.plan.data / "PG_VERSION").exists():
             self._initialise()
@@ -158,7 +158,7 @@ class Cluster:
         self.stop()
 
     def _initialise(self) -> None:
-        """Run initdb in a folder beside the final one: half a cluster never looks whole."""
+        """Run initdb beside the final folder: half a cluster never looks whole."""
         unfinished = self.plan.data.with_name(self.plan.data.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -175,7 +175,8 @@ class Cluster:
         unfinished.rename(self.plan.data)
 
     def _run_initdb(self, data: str, password_file: Path) -> None:
-        # 17 brought a UTF-8 locale of its own; before that only the C library's C is always there.
+        # 17 brought a UTF-8 locale of its own; before that only the C library's C is
+        # always there.
         locale = (
             ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             if self.major >= 17
@@ -202,7 +203,7 @@ class Cluster:
                 cwd="/",
                 env=_environment(),
                 pass_fds=self._door_fds(),
-                start_new_session=True,  # Ctrl-C must not leave half of it to us unnoticed
+                start_new_session=True,  # Ctrl-C is ours to handle
                 timeout=_INITDB_S,
                 **(self.account.popen_arguments() if self.account else {}),
             )
@@ -251,8 +252,9 @@ class Cluster:
     def _reachable(self, data: Path) -> str:
         """The data folder's name as the server's account can use it.
 
-        Below a folder that only root may pass (a --data-dir in /root), the server gets the
-        folder itself, opened by us, and calls it by its descriptor: no parent is opened up.
+        Below a folder that only root may pass (a --data-dir in /root), the server gets
+        the folder itself, opened by us, and calls it by its descriptor: no parent is
+        opened up.
         """
         self._close_door()
         if privileges.can_enter(data.parent, self.account):

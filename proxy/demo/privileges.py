@@ -1,8 +1,8 @@
 """Running a server that refuses to run as root: which account, and what it can reach.
 
-No user is added, no existing folder is opened up. What the account can't reach is copied
-(binaries) or handed over as an open folder (data, see `proxy.demo.postgres`). Standard
-library only. Next: `proxy.demo.binaries`.
+No user is added, no existing folder is opened up. What the account can't reach is
+copied (binaries) or handed over as an open folder (data, see `proxy.demo.postgres`).
+Standard library only. Next: `proxy.demo.binaries`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final, TypedDict
 from proxy.errors import ConfigError
 
 # initdb wants an account with a name (get_user_name), so a free uid will not do.
+_SHARED_TEMPORARY: Final = ("/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes it safe
 _UNPRIVILEGED: Final = ("nobody", "daemon", "bin")
 
 
@@ -87,7 +88,7 @@ def temporary_folder(prefix: str, account: Account | None) -> Path:
     Raises:
         ConfigError: no temporary folder is reachable for the account.
     """
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp makes it safe
+    for place in (tempfile.gettempdir(), *_SHARED_TEMPORARY):
         if Path(place).is_dir() and can_enter(Path(place), account):
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place)).resolve()
             if account is not None:

@@ -1,8 +1,8 @@
 """The least-privilege roles of the demo, as SQL text: a reader and a migrator.
 
-Lock (c) of the design: whatever slips through the proxy, the reader's own role can't write.
-Pure text, so that the demo (asyncpg) and the tests (psycopg) run the very same statements.
-Imports `proxy.auth.secrets`. Next: `proxy.demo.sample`.
+Lock (c) of the design: whatever slips through the proxy, the reader's own role can't
+write. Pure text, so that the demo (asyncpg) and the tests (psycopg) run the very same
+statements. Imports `proxy.auth.secrets`. Next: `proxy.demo.sample`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from proxy.auth.secrets import SALT_LENGTH, make_secret
 READER: Final = "pgwarden_reader"
 MIGRATOR: Final = "pgwarden_migrator"
 
-# What PUBLIC may call on a fresh server although it changes something, ends another session,
-# holds locks that block the application, or runs SQL out of a string. A read-only transaction
-# stops none of them on every version; the names that a version lacks are skipped.
+# What PUBLIC may call on a fresh server although it changes something, ends another
+# session, holds locks that block the application, or runs SQL out of a string. A read-
+# only transaction stops none of them on every version; the names that a version lacks
+# are skipped.
 _RISKY_FUNCTIONS: Final = (
     "lo_creat", "lo_create", "lo_from_bytea", "lo_open", "lo_put", "lo_truncate",
     "lo_truncate64", "lo_unlink", "lowrite", "lo_import", "lo_export",
-    "pg_logical_emit_message", "pg_notify",
-    "pg_terminate_backend", "pg_cancel_backend",
+    "pg_logical_emit_message", "pg_notify", "pg_terminate_backend", "pg_cancel_backend",
     "pg_advisory_lock", "pg_advisory_lock_shared", "pg_advisory_xact_lock",
-    "pg_advisory_xact_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
-    "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared",
-    "query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema", "cursor_to_xml",
-    "cursor_to_xmlschema", "ts_stat", "pg_import_system_collations",
+    "pg_advisory_xact_lock_shared", "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock",
+    "pg_try_advisory_xact_lock_shared", "query_to_xml", "query_to_xmlschema",
+    "query_to_xml_and_xmlschema", "cursor_to_xml", "cursor_to_xmlschema", "ts_stat",
+    "pg_import_system_collations",
 )  # fmt: skip
 # Migration tools take an advisory lock so that two deploys don't run at once.
 _MIGRATOR_FUNCTIONS: Final = tuple(
@@ -63,7 +64,7 @@ def new_logins(suffix: str = "") -> Logins:
 
 
 def create_reader(login: Login) -> str:
-    """The role developers read with. Its settings are a default, its lack of grants the wall."""
+    """The role developers read with: its settings are a default, its grants a wall."""
     name = quote_name(login.user)
     return f"""
         CREATE ROLE {name} LOGIN {_PLAIN} NOINHERIT PASSWORD {_secret(login)};
@@ -74,7 +75,8 @@ def create_reader(login: Login) -> str:
 
 def create_migrator(login: Login) -> str:
     """The role deploy jobs change the schema with."""
-    return f"CREATE ROLE {quote_name(login.user)} LOGIN {_PLAIN} PASSWORD {_secret(login)};"
+    name = quote_name(login.user)
+    return f"CREATE ROLE {name} LOGIN {_PLAIN} PASSWORD {_secret(login)};"
 
 
 def fence_database(database: str, logins: Logins) -> str:
@@ -92,7 +94,7 @@ def fence_database(database: str, logins: Logins) -> str:
 
 
 def fence_schema(logins: Logins) -> str:
-    """The part of `fence_database` that lives inside the database (and is copied with it)."""
+    """The part of the fence that lives inside the database and is copied with it."""
     migrator = quote_name(logins.migrator.user)
     return f"""
         REVOKE CREATE ON SCHEMA public FROM PUBLIC;
@@ -105,9 +107,10 @@ def fence_schema(logins: Logins) -> str:
 
 
 def grant_reading(logins: Logins) -> str:
-    """The reader may read every relation of every user schema, and what the migrator adds.
+    """The reader may read every relation there is, and what the migrator adds.
 
-    Not by membership in pg_read_all_data: that one also reads pg_authid and pg_statistic.
+    Not by membership in pg_read_all_data: that one also reads pg_authid and
+    pg_statistic.
     """
     reader, migrator = quote_name(logins.reader.user), quote_name(logins.migrator.user)
     return f"""
@@ -116,23 +119,27 @@ def grant_reading(logins: Logins) -> str:
         {_for_user_schemas("GRANT SELECT ON ALL SEQUENCES IN SCHEMA", reader)}
         ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} GRANT USAGE ON SCHEMAS TO {reader};
         ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} GRANT SELECT ON TABLES TO {reader};
-        ALTER DEFAULT PRIVILEGES FOR ROLE {migrator} GRANT SELECT ON SEQUENCES TO {reader};
+        ALTER DEFAULT PRIVILEGES FOR ROLE {migrator}
+            GRANT SELECT ON SEQUENCES TO {reader};
     """
 
 
 def grant_migrating(logins: Logins) -> str:
     """In a database of somebody else: the migrator may do what its tables' owners may.
 
-    Only owners that are no superusers lend their rights. A membership in a superuser would
-    be a way to become one, so the tables of such an owner stay out of the migrator's reach.
+    Only owners that are no superusers lend their rights. A membership in a superuser
+    would be a way to become one, so the tables of such an owner stay out of the
+    migrator's reach.
     """
     migrator = quote_name(logins.migrator.user)
     return f"""
         {_for_user_schemas("GRANT USAGE, CREATE ON SCHEMA", migrator)}
         DO $grant$ DECLARE owner name; BEGIN
           FOR owner IN
-            SELECT DISTINCT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-            WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND c.relkind IN ('r', 'p', 'v', 'm')
+            SELECT DISTINCT r.rolname
+            FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+            WHERE NOT r.rolsuper AND r.rolname !~ '^pg_'
+              AND c.relkind IN ('r', 'p', 'v', 'm')
               AND r.rolname <> {quote_text(logins.migrator.user)}
           LOOP
             EXECUTE format('GRANT %I TO {_inside_format(migrator)}', owner);
@@ -155,11 +162,11 @@ def remove_from_database(logins: Logins, heir: str, mine: tuple[str, ...]) -> st
         heir: The database's owner.
         mine: The roles that the demo created itself, a subset of the two.
     """
-    names = ", ".join(quote_name(name) for name in mine)
-    return f"""
-        REASSIGN OWNED BY {quote_name(logins.migrator.user)} TO {quote_name(heir)};
-        DROP OWNED BY {names};
-    """
+    # One by one: of two roles named in the same default privileges, DROP OWNED BY both
+    # fails with "could not find tuple for default ACL" (seen on 17).
+    drops = "".join(f"DROP OWNED BY {quote_name(name)};" for name in mine)
+    migrator = quote_name(logins.migrator.user)
+    return f"REASSIGN OWNED BY {migrator} TO {quote_name(heir)}; {drops}"
 
 
 def drop_roles(mine: tuple[str, ...]) -> str:
@@ -203,7 +210,7 @@ def _inside_format(text: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """An SQL identifier. The names here are ours or a person's own, never a client's."""
+    """An SQL identifier; the names here are ours or the operator's."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -1,7 +1,8 @@
-"""`pgwarden demo` from start to end: a server, the proxy before it, and nothing left behind.
+"""`pgwarden demo` from start to end: a server, the proxy before it, nothing left over.
 
 Postgres and the proxy are children; this process watches both and takes them down in
-order. Imports `folder`, `embedded`, `foreign`, `config`, `words`. Next: `proxy.demo.postgres`.
+order. Imports `folder`, `embedded`, `foreign`, `config`, `words`. Next:
+`proxy.demo.postgres`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.demo import children, dsn
@@ -28,7 +27,9 @@ from proxy.demo.words import Opened, introduction
 from proxy.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     from proxy.demo.ground import Ground, Served
 

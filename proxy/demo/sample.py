@@ -52,7 +52,7 @@ async def connection(
 
 
 def shop_script(logins: Logins) -> str:
-    """Everything inside the shop: objects, owned by the migrator, and who may read them."""
+    """Everything inside the shop: the migrator's objects, and who may read them."""
     objects = Path(__file__).with_name("shop.sql").read_text("utf-8")
     return f"""
         BEGIN;
@@ -71,7 +71,8 @@ def shop_script(logins: Logins) -> str:
 
 def database_script(database: str, logins: Logins) -> tuple[str, ...]:
     """Create and fence a database; CREATE DATABASE stands alone, so one by one."""
+    name = roles.quote_name(database)
     return (
-        f"CREATE DATABASE {roles.quote_name(database)} TEMPLATE template0 ENCODING 'UTF8'",
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'",
         roles.fence_database(database, logins),
     )

@@ -5,6 +5,7 @@ Imports `config`, `ground`. Next: `proxy.cli.demo`.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -61,7 +62,7 @@ def introduction(
     )
     folder = shlex.quote(str(audit))
     return f"""
-pgwarden guards the database "{database}" (PostgreSQL {served.version}) with the policy "{POLICY}".
+pgwarden guards "{database}" (PostgreSQL {served.version}) with the policy "{POLICY}".
 
 As a developer, who reads and destroys nothing:
   {psql(developer)}
@@ -88,10 +89,8 @@ def _command(name: str) -> str:
     if shutil.which(name):
         return name
     places = [Path(sys.executable).parent]
-    try:
+    with contextlib.suppress(ConfigError):  # without the wheel: the plain name
         places.append(wheel_bin_dir())
-    except ConfigError:
-        pass  # without the wheel the plain name is the best advice
     for place in places:
         path = place / name
         if path.is_file():
