@@ -1,0 +1,343 @@
+"""Oracle (v): a slow evaluator, written from README's words, agrees with the fast one.
+
+It shares no code with `proxy.policy.rules`: it reads the document's model directly, looks
+at every rule for every act, remembers nothing, and has its own wildcards.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hypothesis import given, settings, strategies as st
+
+from proxy.policy.decision import Context
+from proxy.policy.documents import load
+from proxy.policy.evaluate import Policy
+from proxy.sql.facts import (
+    Access,
+    Effect,
+    Facts,
+    Flag,
+    FunctionUse,
+    Kind,
+    RelationUse,
+    Scope,
+    SettingChange,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EFFECTS = {"zap": Effect.SLEEP}
+TRUE = {"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"}
+FALSE = {"off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
+
+
+def like(words: Any, word: str) -> bool:
+    return any(fnmatch.fnmatchcase(word, each) for each in words)
+
+
+def name_like(words: Any, use: Any, *, widely: bool) -> bool:
+    for word in words:
+        if "." not in word:
+            fits = like([word], use.name)
+        else:
+            schema, name = word.split(".", 1)
+            fits = like([name], use.name) and (
+                like([schema], use.schema) if use.schema else widely
+            )
+        if fits:
+            return True
+    return False
+
+
+class Naive:
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self.model = document.model
+
+    def words(self, words: Any) -> list[str]:
+        found = []
+        for word in words or []:
+            found += self.model.lists[word[1:]] if word[0] == "@" else [word]
+        return found
+
+    def acts(self, facts: Facts) -> Iterator[tuple[str, Any]]:
+        yield from (("kinds", each) for each in facts.kinds)
+        yield from (("actions", each) for each in facts.actions)
+        yield from (("flags", each) for each in facts.flags)
+        yield from (("functions", each) for each in facts.functions)
+        for _, column in facts.columns:
+            if column in EFFECTS:
+                yield "functions", FunctionUse("", column, EFFECTS[column])
+        yield from (("relations", each) for each in facts.relations)
+        for change in facts.settings:
+            yield ("resets" if change.is_reset else "settings"), change
+        if facts.lock_mode:
+            yield "lock_modes", facts.lock_mode
+
+    def applies(self, rule: Any, facts: Facts, context: Context) -> bool:
+        when = rule.when
+        return all(
+            words is None or any(like(self.words(words), each) for each in there)
+            for words, there in (
+                (when.databases, [context.database]),
+                (when.kinds, facts.kinds),
+                (when.actions, facts.actions),
+                (when.flags, facts.flags),
+            )
+        )
+
+    def lists(self, acts: Any, dimension: str, act: Any, *, forbids: bool) -> bool:
+        if acts.everything:
+            return True
+        listed = getattr(acts, dimension)
+        if dimension == "functions":
+            return any(
+                like(each.effects, act.effect)
+                and name_like(self.words(each.names), act, widely=forbids)
+                for each in listed
+            )
+        if dimension == "relations":
+            return any(
+                like(each.access, act.access)
+                and name_like(self.words(each.names), act, widely=forbids)
+                and not name_like(
+                    self.words(each.except_names), act, widely=not forbids
+                )
+                for each in listed
+            )
+        if dimension == "resets":
+            return like(self.words(listed), "all" if act.name == "*" else act.name)
+        if dimension == "settings":
+            return any(
+                self.setting_fits(each, act, forbids=forbids)
+                for each in self.settings(listed)
+            )
+        return like(self.words(listed), act)
+
+    def settings(self, listed: Any) -> Iterator[Any]:
+        for each in listed:
+            if each.name[0] == "@":
+                yield from self.model.settings[each.name[1:]]
+            else:
+                yield each
+
+    def setting_fits(self, each: Any, act: SettingChange, *, forbids: bool) -> bool:
+        if act.name == "":
+            if not forbids and each.name not in {"computed", "*"}:
+                return False
+        elif not like([each.name], act.name):
+            return False
+        if each.values is None:
+            return True
+        if act.value is None:
+            return forbids
+        for value in each.values:
+            for spellings in (TRUE, FALSE):
+                if value.lower() == ("on" if spellings is TRUE else "off"):
+                    if act.value.lower() in spellings:
+                        return True
+            if act.value.lower() == value.lower():
+                return True
+        return False
+
+    def verdict(self, role: str, facts: Facts, context: Context) -> tuple[bool, bool]:
+        rules = [
+            rule
+            for rule in self.document.rules_of(self.model.roles[role])
+            if self.applies(rule, facts, context)
+        ]
+        acts = list(self.acts(facts))
+        forbidding = [
+            rule
+            for rule, (dimension, act) in itertools.product(rules, acts)
+            if rule.forbid and self.lists(rule.forbid, dimension, act, forbids=True)
+        ]
+        if forbidding:
+            return False, any(rule.quarantine for rule in forbidding)
+        for dimension, act in acts:
+            if not any(
+                rule.permit
+                and (rule.in_quarantine or not context.quarantined)
+                and self.lists(rule.permit, dimension, act, forbids=False)
+                for rule in rules
+            ):
+                return False, False
+        return True, False
+
+
+KINDS = ["read", "ddl", "session"]
+ACTIONS = ["select", "drop table", "drop view"]
+FLAGS = ["into", "cascade"]
+SETTINGS = ["jit", "role", "app.tenant"]
+VALUES = ["on", "off", "x", "1", "T"]
+SCHEMAS = ["", "s", "t"]
+NAMES = ["a", "ab", "b"]
+
+
+def some(words: list[str], *, least: int = 0) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(words), min_size=least, max_size=2)
+
+
+name_words = some(["a", "a*", "*", "s.a", "s.*", "*.b", "t.a*", "@names"], least=1)
+acts = st.fixed_dictionaries(
+    {},
+    optional={
+        "everything": st.sampled_from([True, False, False, False]),
+        "kinds": some([*KINDS, "*"]),
+        "actions": some([*ACTIONS, "drop *", "*", "@actions"]),
+        "flags": some([*FLAGS, "*"]),
+        "functions": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "names": name_words,
+                    "effects": some(["none", "sleep", "*"], least=1),
+                },
+            ),
+            max_size=2,
+        ),
+        "relations": st.lists(
+            st.fixed_dictionaries(
+                {"access": some(["read", "drop", "*"], least=1)},
+                optional={"names": name_words, "except_names": name_words},
+            ),
+            max_size=2,
+        ),
+        "settings": st.lists(
+            st.one_of(
+                st.just("@group"),
+                st.fixed_dictionaries(
+                    {"name": st.sampled_from([*SETTINGS, "computed", "*", "app.*"])},
+                    optional={"values": some(VALUES)},
+                ),
+            ),
+            max_size=2,
+        ),
+        "resets": some([*SETTINGS, "all", "*"]),
+        "lock_modes": some(["share", "access *"]),
+    },
+).filter(lambda each: any(each.values()))
+when = st.fixed_dictionaries(
+    {},
+    optional={
+        "databases": some(["shop", "sh*", "*"], least=1),
+        "kinds": some([*KINDS, "*"], least=1),
+        "actions": some([*ACTIONS, "drop *", "@actions"], least=1),
+        "flags": some(FLAGS, least=1),
+    },
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    rules = []
+    for number in range(draw(st.integers(0, 5))):
+        rule: dict[str, Any] = {"id": f"r{number}", "when": draw(when), "reason": "x"}
+        if draw(st.booleans()):
+            rule |= {"permit": draw(acts), "in_quarantine": draw(st.booleans())}
+        else:
+            rule |= {"forbid": draw(acts), "quarantine": draw(st.booleans())}
+        rules.append(rule)
+    cut = draw(st.integers(0, len(rules)))
+    document = {
+        "version": 1,
+        "name": "made",
+        "lists": {"names": ["b", "s.ab"], "actions": ["drop view"]},
+        "settings": {"group": ["jit", {"name": "role", "values": ["x", "on"]}]},
+        "rules": {"common": rules[:cut]},
+        "roles": {
+            "r": {
+                "login": "permit",
+                "upstream": "u",
+                "include": ["common"],
+                "rules": rules[cut:],
+            }
+        },
+    }
+
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return yaml.dump(document, Dumper=Plain)
+
+
+def few(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(strategy, max_size=2).map(tuple)
+
+
+made_facts = st.builds(
+    Facts,
+    kind=st.just(Kind.READ),
+    kinds=st.frozensets(st.sampled_from([Kind(each) for each in KINDS]), max_size=2),
+    actions=few(st.sampled_from(ACTIONS)),
+    verb=st.just(""),
+    relations=few(
+        st.builds(
+            RelationUse,
+            st.sampled_from(SCHEMAS),
+            st.sampled_from(NAMES),
+            st.sampled_from([Access.READ, Access.DROP]),
+        )
+    ),
+    functions=few(
+        st.builds(
+            FunctionUse,
+            st.sampled_from(SCHEMAS),
+            st.sampled_from(NAMES),
+            st.sampled_from([Effect.NONE, Effect.SLEEP]),
+        )
+    ),
+    settings=few(
+        st.builds(
+            SettingChange,
+            st.sampled_from(["", *SETTINGS]),
+            st.sampled_from([None, *VALUES]),
+            st.just(Scope.SESSION),
+        )
+        | st.builds(
+            SettingChange,
+            st.sampled_from(["*", *SETTINGS]),
+            st.none(),
+            st.just(Scope.SESSION),
+            st.just(True),
+        )
+    ),
+    flags=st.frozensets(st.sampled_from([Flag(each) for each in FLAGS])),
+    lock_mode=st.sampled_from(["", "share", "access share"]),
+    columns=few(st.tuples(st.just("t"), st.sampled_from(["zap", "id"]))),
+)
+contexts = st.builds(
+    Context, database=st.sampled_from(["", "shop"]), quarantined=st.booleans()
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents(), st.lists(st.tuples(made_facts, contexts), max_size=12))
+def test_the_two_agree(text: str, questions: list[tuple[Facts, Context]]) -> None:
+    document = load(text, source="made")
+    policy, naive = Policy(document, effects=EFFECTS), Naive(document)
+    for facts, context in [*questions, *questions]:  # the second time from memory
+        decision = policy.decide("r", [facts], context)
+        expected = naive.verdict("r", facts, context)
+        assert (decision.allowed, decision.quarantines) == expected, decision
+        assert decision.rule != "internal-error"
+        assert decision.reason
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents(), st.lists(made_facts, max_size=4), contexts)
+def test_texts_stand_or_fall_together(
+    text: str, statements: list[Facts], context: Context
+) -> None:
+    document = load(text, source="made")
+    policy, naive = Policy(document, effects=EFFECTS), Naive(document)
+    decision = policy.decide("r", statements, context)
+    verdicts = [naive.verdict("r", facts, context) for facts in statements]
+    assert decision.allowed == all(allowed for allowed, _ in verdicts)
+    assert decision.quarantines == any(quarantines for _, quarantines in verdicts)
