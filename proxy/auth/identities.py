@@ -61,7 +61,7 @@ def _check_secret(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-SecretText = Annotated[str, AfterValidator(_check_secret), Field(repr=False)]
+SecretText = Annotated[str, AfterValidator(_check_secret)]
 _STRICT: Final = ConfigDict(
     extra="forbid", frozen=True, hide_input_in_errors=True, str_max_length=4096
 )
@@ -74,8 +74,10 @@ class IdentityEntry(BaseModel):
 
     name: Name
     role: Name
-    secret: SecretText | None = None
-    secrets: tuple[SecretText, ...] = Field(default=(), max_length=MAX_SECRETS)
+    secret: SecretText | None = Field(default=None, repr=False)
+    secrets: tuple[SecretText, ...] = Field(
+        default=(), max_length=MAX_SECRETS, repr=False
+    )
     valid_until: AwareDatetime | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False

@@ -90,7 +90,7 @@ class UpstreamHandshake:
         self._plan = plan
         self._nonce = nonce
         self._salted = salted
-        self._minor = plan.minor
+        self._minor = min(plan.minor, codes.PROTOCOL_MINOR_LATEST)
         self._tls = False
         self._consumed = 0
         self._intake = MessageIntake(_LIMITS, error=BackendError)
@@ -219,7 +219,7 @@ class UpstreamHandshake:
 
     def _send_startup(self) -> None:
         parameters = startup_parameters(self._plan)
-        self._send(StartupMessage(self._plan.minor, parameters).encode())
+        self._send(StartupMessage(self._minor, parameters).encode())
         self.phase = Phase.AUTHENTICATION
 
     def _advance(self) -> None:
