@@ -144,17 +144,21 @@ class ChainWriter:
         is counted, and stated in the log).
         """
         for fragment in fragments:
-            if self._kept_bytes + len(fragment) > MAX_KEPT_BYTES:
+            has_room = self._kept_bytes + len(fragment) <= MAX_KEPT_BYTES
+            if not has_room or b"\n" in fragment:
+                # A newline would be our bug; kept, it would block all that follows.
                 self._lost_records += 1
                 self.counters.lost += 1
             else:
                 self._kept.append(fragment)
                 self._kept_bytes += len(fragment)
 
-    def _write(self, fragments: Sequence[bytes], at: float) -> None:
+    def _write(
+        self, fragments: Sequence[bytes], at: float, *, is_last: bool = False
+    ) -> None:
         try:
             file = self._ready_file(at)
-            lines = self._with_checkpoints(fragments, at)
+            lines = self._with_checkpoints(fragments, at, is_last=is_last)
             if not lines:
                 return
             data, seq, last = self._chain.extend(lines, at)
@@ -187,9 +191,8 @@ class ChainWriter:
         if self._lock < 0:
             return
         try:
-            closing = Checkpoint(event="close", records=self._chain.seq)
             if self._file is not None:
-                self._write((closing.fragment(),), at)
+                self._write((), at, is_last=True)
         except AuditUnavailable as error:
             _log.warning("audit_not_closed", error=error.operator_note)
         finally:
@@ -234,7 +237,9 @@ class ChainWriter:
         self._opening = [opening.fragment()]
         return file
 
-    def _with_checkpoints(self, fragments: Sequence[bytes], at: float) -> list[bytes]:
+    def _with_checkpoints(
+        self, fragments: Sequence[bytes], at: float, *, is_last: bool
+    ) -> list[bytes]:
         lines = [*self._opening]
         seq = self._chain.seq
         if self._outage_since is not None:
@@ -252,6 +257,9 @@ class ChainWriter:
         if (seq + len(lines)) // every > seq // every:
             periodic = Checkpoint(event="periodic", records=seq + len(lines))
             lines.append(periodic.fragment())
+        if is_last:
+            closing = Checkpoint(event="close", records=seq + len(lines))
+            lines.append(closing.fragment())
         return lines
 
     def _failed(self, error: OSError, at: float) -> None:

@@ -92,7 +92,7 @@ def verify(
 
 
 @audit_app.command("tail")
-def tail(  # noqa: PLR0913  (options of a command)
+def tail(
     folder: Folder = Path(),
     *,
     follow: Annotated[
