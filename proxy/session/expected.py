@@ -1,7 +1,7 @@
 """What Postgres still owes an answer to, in the order in which it was sent.
 
-One `Expected` per forwarded message that Postgres answers; the head of the queue is what
-the next reply is about. Pure. Next: `proxy.session.replies`, which takes them off.
+One `Expected` per forwarded message that Postgres answers; the head of the queue is
+what the next reply is about. Pure. Next: `proxy.session.replies`, which takes them off.
 Source: https://www.postgresql.org/docs/18/protocol-flow.html
 """
 
@@ -26,10 +26,10 @@ class Owed(IntEnum):
     CLOSE = 6
     SYNC = 7
     COPY_END = 8
-    """CopyDone or CopyFail, sent while a COPY-in may be about to start. Gets no answer."""
+    """CopyDone or CopyFail, sent while a COPY-in may be open. Gets no answer."""
     MAYBE_SYNC = 9
-    """A Sync that Postgres reads in the middle of a COPY-in and ignores, unless the COPY
-    failed before Postgres came to it: then it is answered like any other."""
+    """A Sync that Postgres reads amid a COPY-in and ignores, unless the COPY failed
+    before Postgres came to it: then it is answered like any other."""
 
 
 class Change:

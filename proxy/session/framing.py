@@ -2,8 +2,8 @@
 
 Every message type of the client has a handler in `proxy.session.requests`; what
 Postgres sends is walked by its headers and only the messages in
-`proxy.session.replies.HANDLERS` are looked at. What is only passed on stays the slice it
-was received in. Pure; these two loops are the hot path.
+`proxy.session.replies.HANDLERS` are looked at. What is only passed on stays the slice
+it was received in. Pure; these two loops are the hot path.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from proxy.session.session import Session
 
 
-def read_frontend(session: Session, data: bytes) -> None:
+def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901 - hot path
+    """Handle the whole messages in `data`; keep what is left for the next call."""
     pos, session.run = _continue_large(session, data)
     size = len(data)
     out = session.to_backend
@@ -77,7 +78,8 @@ def _continue_large(session: Session, data: bytes) -> tuple[int, int]:
     return pos, 0
 
 
-def read_backend(session: Session, data: bytes) -> None:
+def read_backend(session: Session, data: bytes) -> None:  # noqa: C901 - hot path
+    """Walk the messages in `data`, pass them on, handle those that are tracked."""
     size = len(data)
     pos = min(session.backend_passing, size)
     session.backend_passing -= pos
@@ -87,7 +89,7 @@ def read_backend(session: Session, data: bytes) -> None:
     while pos + HEADER_BYTES <= size:
         kind, length = HEADER.unpack_from(data, pos)
         end = pos + 1 + length
-        if kind == replies.DATA_ROW or kind == replies.COPY_DATA:
+        if kind == replies.DATA_ROW or kind == replies.COPY_DATA:  # noqa: PLR1714 - fast
             pos = end
             continue
         if length < 4:

@@ -57,7 +57,7 @@ class UnknownPreparedStatementError(LookupError):
 
 
 class Judge:
-    """The verdicts of one policy for one role on one database, cached by exact bytes."""
+    """The verdicts of one policy for a role on a database, cached by exact bytes."""
 
     def __init__(self, policy: Policy, role: str, *, database: str = "") -> None:
         self.policy = policy
@@ -86,13 +86,13 @@ class Judge:
         cache = self._quarantined if quarantined else self._free
         judged = cache.get(text)
         if judged is None:
-            judged = self._judge(text, quarantined, prepared or {})
+            judged = self._judge(text, prepared or {}, quarantined=quarantined)
             if len(text) <= CACHED_TEXT_BYTES and not _executes(judged.analysis):
                 cache.put(text, judged)
         return judged
 
     def _judge(
-        self, text: bytes, quarantined: bool, prepared: Mapping[str, Facts]
+        self, text: bytes, prepared: Mapping[str, Facts], *, quarantined: bool
     ) -> Judged:
         analysis = analyse(text)
         statements = analysis.statements
@@ -103,7 +103,7 @@ class Judge:
         try:
             if renames:
                 statements = resolve_executes(statements, prepared)
-            decision = self._decide(analysis, statements, quarantined)
+            decision = self._decide(analysis, statements, quarantined=quarantined)
         except UnknownPreparedStatementError as unknown:
             decision = Decision(
                 allowed=False,
@@ -124,7 +124,7 @@ class Judge:
         )
 
     def _decide(
-        self, analysis: Analysis, statements: Sequence[Facts], quarantined: bool
+        self, analysis: Analysis, statements: Sequence[Facts], *, quarantined: bool
     ) -> Decision:
         if analysis.trouble is not None:
             return self.policy.decide_trouble(self.role, analysis.trouble)
@@ -175,7 +175,7 @@ def _executes(analysis: Analysis) -> bool:
 
 
 class _Generations:
-    """A bounded cache: what is used moves to the young half, the old half is dropped."""
+    """A bounded cache: what is used stays young, the old half is dropped."""
 
     __slots__ = ("_old", "_young")
 

@@ -3,7 +3,7 @@
 Protocol-level Parse and Bind share their name spaces with SQL PREPARE and DECLARE.
 Every change is speculative until Postgres has answered it: a Parse of an existing name
 fails with 42P05 and the old statement stays. Pure.
-Source: PostgreSQL src/backend/commands/prepare.c and src/backend/utils/mmgr/portalmem.c.
+Source: PostgreSQL src/backend/commands/prepare.c and utils/mmgr/portalmem.c.
 """
 
 from __future__ import annotations
@@ -69,12 +69,14 @@ class Execution:
         tags: command tags seen so far.
         rows: rows returned or changed so far.
         sqlstate: of the error that ended it, or "".
+        ran: Postgres has answered at least one fetch of it.
         finished: its outcome has been recorded.
     """
 
     __slots__ = (
         "finished",
         "judged",
+        "ran",
         "rows",
         "serial",
         "sqlstate",
@@ -90,6 +92,7 @@ class Execution:
         self.rows = 0
         self.sqlstate = ""
         self.finished = False
+        self.ran = False
 
 
 class NameSpace:

@@ -36,7 +36,7 @@ WHOLE: Final = frozenset({ERROR, COMMAND_COMPLETE, READY, PARAMETER_STATUS})
 """Messages that are read, and so held until they are whole."""
 
 LONGEST_PARAMETER: Final = 1024 * 1024
-"""A ParameterStatus holds one setting, which the server's own limits keep far smaller."""
+"""A ParameterStatus holds one setting; the server's own limits keep it far smaller."""
 
 
 def is_enough(kind: int, length: int, here: int) -> bool:
@@ -55,7 +55,7 @@ def is_enough(kind: int, length: int, here: int) -> bool:
     return False
 
 
-# --- progress ----------------------------------------------------------------------------
+# --- progress ----------------------------------------------------------------
 
 
 def on_parse_complete(
@@ -119,7 +119,7 @@ def on_pass(
     return None
 
 
-# --- the end of a statement --------------------------------------------------------------
+# --- the end of a statement --------------------------------------------------
 
 
 def on_command_complete(
@@ -169,6 +169,7 @@ def on_portal_suspended(
     """The portal has more rows: its outcome comes with the last fetch."""
     expected = _take(session, Owed.EXECUTE)
     if expected.portal is not None and expected.execution is not None:
+        expected.execution.ran = True
         session.suspended[expected.portal] = expected.execution
     return None
 
@@ -178,6 +179,8 @@ def on_error(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     body = data[start + HEADER_BYTES : end]
     head = _head(session)
     session.copying_in = False
+    if b"VFATAL\0" in body:
+        session.said_fatal = True
     if head is None:
         return None
     swapped = None
@@ -240,7 +243,7 @@ def on_copy_in(
     return None
 
 
-# --- alarms ------------------------------------------------------------------------------
+# --- alarms ------------------------------------------------------------------
 
 
 def on_parameter_status(
@@ -294,7 +297,7 @@ the end of the session: CopyBothResponse (replication), FunctionCallResponse, an
 that belongs to the login."""
 
 
-# --- shared ------------------------------------------------------------------------------
+# --- shared ------------------------------------------------------------------
 
 
 def _head(session: Session, *, for_ready: bool = False) -> Expected | None:
@@ -358,26 +361,21 @@ def _skip_segment(session: Session) -> None:
     for expected in reversed(skipped):
         for change in reversed(expected.changes or ()):
             change.space.undo(change.bound)
-        if expected.portal is not None and expected.execution is not None:
-            if expected.portal.execution is expected.execution and not _ran(expected):
-                expected.portal.execution = None
     for expected in skipped:
-        if expected.execution is not None and not _ran(expected):
-            session.record_outcome(expected.execution, "skipped")
+        execution = expected.execution
+        if execution is not None and not execution.ran:
+            execution.ran = True
+            session.record_outcome(execution, "skipped")
+            if expected.portal is not None:
+                expected.portal.execution = None
     session.skipping = not queue
-
-
-def _ran(expected: Expected) -> bool:
-    """Whether an earlier fetch of the same portal already got an answer."""
-    execution = expected.execution
-    return execution is not None and (bool(execution.tags) or bool(execution.rows))
 
 
 def _finish_execute(session: Session, expected: Expected, status: str) -> None:
     execution = expected.execution
     if execution is None or execution.finished:
         return
-    execution.finished = True
+    execution.finished = execution.ran = True
     if expected.portal is not None:
         session.suspended.pop(expected.portal, None)
     session.last_execution = execution

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from typing_extensions import override
+
 from proxy.audit.judged import judged_fragment
 from proxy.audit.records import names_fragment
 from proxy.errors import (
@@ -32,7 +34,7 @@ from proxy.session.expected import (
     Expected,
     Owed,
 )
-from proxy.session.refusal import RESERVED_STATEMENT, Refusal
+from proxy.session.refusal import RESERVED_STATEMENT
 from proxy.sql.facts import Analysis, Facts, Kind
 from proxy.wire.frames import (
     HEADER_BYTES,
@@ -89,20 +91,23 @@ class PreparedFacts(Mapping[str, Facts]):
     def __init__(self, statements: NameSpace) -> None:
         self._statements = statements
 
+    @override
     def __getitem__(self, name: str) -> Facts:
         bound = self._statements.get(_key(name.encode("utf-8", "surrogatepass")))
         if bound is None or bound.facts is None:
             raise KeyError(name)
         return bound.facts
 
+    @override
     def __iter__(self) -> Iterator[str]:
         return (bound.name.decode("utf-8", "replace") for bound in self._statements)
 
+    @override
     def __len__(self) -> int:
         return len(self._statements)
 
 
-# --- the simple query protocol ----------------------------------------------------------
+# --- the simple query protocol -----------------------------------------------
 
 
 def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | None:
@@ -119,12 +124,7 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         _expect(session, Expected(Owed.QUERY, refusal=refusal))
         return refusal.as_query()
     expected = session.allow(judged, "query", start, end)
-    if session.skipping:
-        _skipped(session, expected)
-        return None
-    if judged.renames:
-        _rename(session, judged, expected)
-    session.queue.append(expected)
+    _send(session, judged, expected, renames=judged.renames)
     session.segment += 1
     return None
 
@@ -154,7 +154,7 @@ def _refuse_function_call(session: Session) -> bytes:
     return refusal.as_query()
 
 
-# --- the extended query protocol --------------------------------------------------------
+# --- the extended query protocol ---------------------------------------------
 
 
 def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | None:
@@ -248,13 +248,7 @@ def on_execute(session: Session, data: bytes, start: int, end: int) -> bytes | N
     portal = session.portals.get(key)
     judged = None if portal is None else portal.judged
     if portal is None or judged is None:
-        decision = Decision(
-            allowed=False,
-            rule="session.unknown-portal",
-            reason=f'portal "{_shown(name)}" does not exist',
-            sqlstate=UNDEFINED_CURSOR,
-            kind=Kind.CURSOR,
-        )
+        decision = _missing_portal(name)
         return _refuse_extended(session, decision, _fragment(decision), "execute")
     renames = judged.renames and portal.runs_text
     is_first = portal.execution is None
@@ -275,14 +269,10 @@ def on_execute(session: Session, data: bytes, start: int, end: int) -> bytes | N
         )
         return None
     expected = session.allow(judged, "execute", start, end, names)
-    if session.skipping:
-        _skipped(session, expected)
-        return None
     expected.portal = portal
-    portal.execution = expected.execution
-    if renames:
-        _rename(session, judged, expected)
-    session.queue.append(expected)
+    if not session.skipping:
+        portal.execution = expected.execution
+    _send(session, judged, expected, renames=renames)
     return None
 
 
@@ -333,7 +323,7 @@ def on_flush(
     return None
 
 
-# --- COPY and the end --------------------------------------------------------------------
+# --- COPY and the end --------------------------------------------------------
 
 
 def on_copy_data(
@@ -421,7 +411,7 @@ def unacceptable(kind: int, length: int) -> FrontendError:
     return FrontendError(f"invalid frontend message type {kind}")
 
 
-# --- messages that are not whole, or too large -------------------------------------------
+# --- messages that are not whole, or too large -------------------------------
 
 
 class Large(NamedTuple):
@@ -435,7 +425,7 @@ class Large(NamedTuple):
     sent: bytes | None = None
 
 
-def begin_large(
+def begin_large(  # noqa: PLR0911 - one way out a message type
     session: Session, kind: int, data: bytes, start: int, end: int
 ) -> Large:
     """Begin with a message that is not whole yet, or is over the ceiling for texts."""
@@ -508,7 +498,7 @@ def _refuse_too_large(
     return Large(0, refusal.as_query())
 
 
-# --- when the audit log can't be written --------------------------------------------------
+# --- when the audit log can't be written -------------------------------------
 
 
 def refuse_unrecorded(session: Session) -> None:
@@ -555,7 +545,7 @@ def _ends_transaction(session: Session, judged: Judged) -> bool:
     return what == "rollback" or (what == "commit" and session.status == ord("E"))
 
 
-# --- shared ------------------------------------------------------------------------------
+# --- shared ------------------------------------------------------------------
 
 
 def _refuse_extended(
@@ -586,10 +576,18 @@ def _expect(session: Session, expected: Expected) -> None:
         session.queue.append(expected)
 
 
-def _skipped(session: Session, expected: Expected) -> None:
-    """Postgres ignores everything up to the next Sync, this too."""
-    if expected.execution is not None:
-        session.record_outcome(expected.execution, "skipped")
+def _send(
+    session: Session, judged: Judged, expected: Expected, *, renames: bool
+) -> None:
+    """Note what is owed for a recorded statement that is about to be forwarded."""
+    if session.skipping:
+        # Postgres ignores everything up to the next Sync, this too.
+        if expected.execution is not None:
+            session.record_outcome(expected.execution, "skipped")
+        return
+    if renames:
+        _rename(session, judged, expected)
+    session.queue.append(expected)
 
 
 def _rename(session: Session, judged: Judged, expected: Expected) -> None:
@@ -652,7 +650,7 @@ def _room_for_name(session: Session, name: bytes) -> Decision | None:
         return Decision(
             allowed=False,
             rule="session.reserved-name",
-            reason=f'"{_shown(name)}" is a statement name that pgwarden keeps to itself',
+            reason=f'statement name "{_shown(name)}" is pgwarden\'s own',
             sqlstate=DENIED,
             hint="use another name",
         )
@@ -681,6 +679,16 @@ def _missing_statement(name: bytes) -> Decision:
         reason=f"{which} does not exist",
         sqlstate=UNDEFINED_PREPARED_STATEMENT,
         kind=Kind.EXECUTE,
+    )
+
+
+def _missing_portal(name: bytes) -> Decision:
+    return Decision(
+        allowed=False,
+        rule="session.unknown-portal",
+        reason=f'portal "{_shown(name)}" does not exist',
+        sqlstate=UNDEFINED_CURSOR,
+        kind=Kind.CURSOR,
     )
 
 

@@ -1,9 +1,9 @@
 """One client's conversation with Postgres after both logins: bytes in, effects out.
 
-`from_frontend` and `from_backend` take what was received; what to do about it is left in
-`records`, `to_backend`, `to_frontend` and `ending`, for the shell to carry out: first the
-records, then the bytes. The session never imitates Postgres: a refused message is
-replaced by one that Postgres itself must reject (`proxy.session.refusal`).
+`from_frontend` and `from_backend` take what was received; what to do about it is left
+in `records`, `to_backend`, `to_frontend` and `ending`, for the shell to carry out:
+first the records, then the bytes. The session never imitates Postgres: a refused
+message is replaced by one that Postgres itself must reject (`proxy.session.refusal`).
 Pure. Next: `proxy.session.requests` and `proxy.session.replies`, the two directions.
 Source: https://www.postgresql.org/docs/18/protocol-flow.html
 """
@@ -57,11 +57,11 @@ class Limits(NamedTuple):
 class Meter(Protocol):
     """The counters that a session bumps; `proxy.metrics.Metrics` is one."""
 
-    def statement(self, role: str, kind: str, allowed: bool, decision_s: float) -> None:
-        """One text was judged."""
+    def statement(self, role: str, kind: str, *, rule: str, decision_s: float) -> None:
+        """Count a judged text; `rule` is that of the refusal, or "" if allowed."""
 
-    def outcome(self, role: str, seconds: float) -> None:
-        """One statement ended."""
+    def outcome(self, role: str, status: Status, seconds: float) -> None:
+        """Count the end of a forwarded statement."""
 
 
 class Ending(NamedTuple):
@@ -96,7 +96,7 @@ class Session:
         held: the client's further messages wait for an answer of Postgres.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the shell and the logins know
         self,
         judge: Judge,
         records: SessionRecords,
@@ -126,6 +126,8 @@ class Session:
         self.limits = limits or Limits()
         self.watched = watched or {}
         self.quarantined = False
+        self.statements_denied = 0
+        self.said_fatal = False
         self.statements = NameSpace()
         self.portals = NameSpace()
         self.queue: deque[Expected] = deque()
@@ -155,12 +157,17 @@ class Session:
         self.backend_rest = b""
         self.backend_passing = 0
 
-    # --- what the shell calls -------------------------------------------------------
+    # --- what the shell calls ------------------------------------------------
 
     @property
     def is_full(self) -> bool:
         """Whether reading from the client should pause."""
         return self.held or len(self.queue) > MOST_UNANSWERED
+
+    @property
+    def statements_recorded(self) -> int:
+        """Statement records made so far, refusals included."""
+        return self._serial
 
     def from_frontend(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -206,7 +213,7 @@ class Session:
             self.from_frontend(data)
 
     def follow(self, judge: Judge) -> None:
-        """Judge by another policy from the next statement on, prepared ones included."""
+        """Judge by another policy from the next statement on, prepared or not."""
         self.judge = judge
         self.under = judge.under(quarantined=self.quarantined)
 
@@ -224,7 +231,7 @@ class Session:
         self.uncommitted.clear()
 
     def lost(self) -> None:
-        """The client or Postgres is gone: what was not answered has no known outcome."""
+        """One side is gone: what was not answered has no known outcome."""
         for expected in self.queue:
             execution = expected.execution
             if execution is not None and expected.refusal is None:
@@ -234,7 +241,7 @@ class Session:
         self.queue.clear()
         self.suspended.clear()
 
-    # --- what requests and replies share --------------------------------------------
+    # --- what requests and replies share -------------------------------------
 
     def end(self, reason: str, report: ErrorReport | None) -> None:
         """Ask the shell to end the session, once."""
@@ -258,7 +265,9 @@ class Session:
         """Record an allowed statement whose message is `data[pos:end]`."""
         self._serial = serial = self._serial + 1
         decision = judged.decision
-        self.meter.statement(self.judge.role, decision.kind, True, self.decision_s)
+        self.meter.statement(
+            self.judge.role, decision.kind, rule="", decision_s=self.decision_s
+        )
         expected = Expected(
             Owed.QUERY if message == "query" else Owed.EXECUTE,
             execution=Execution(serial, judged, self.clock()),
@@ -286,10 +295,16 @@ class Session:
     ) -> Refusal:
         """Record a refused message and make its stand-in."""
         self._serial = serial = self._serial + 1
-        self.meter.statement(self.judge.role, decision.kind, False, self.decision_s)
+        self.meter.statement(
+            self.judge.role,
+            decision.kind,
+            rule=decision.rule,
+            decision_s=self.decision_s,
+        )
         self.records.append(
             self.made.statement(serial, fragment, message=message, names=names)
         )
+        self.statements_denied += 1
         if decision.quarantines and not self.quarantined:
             self.quarantined = True
             self.under = self.judge.under(quarantined=True)
@@ -321,7 +336,7 @@ class Session:
     def record_outcome(self, execution: Execution, status: Status) -> None:
         """Record how a statement ended."""
         seconds = self.clock() - execution.started_s
-        self.meter.outcome(self.judge.role, seconds)
+        self.meter.outcome(self.judge.role, status, seconds)
         tags = execution.tags
         self.records.append(
             self.made.outcome(

@@ -1,0 +1,152 @@
+"""Records first, then bytes: one write to the audit log for a turn of the event loop.
+
+Every session with something to record puts itself on the list; at the end of the turn
+all records go out in one append, and only then do the statements leave for Postgres. If
+the append fails, the statements are refused instead. Next: `proxy.server.link`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.audit.writer import AuditUnavailable
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from proxy.audit.records import SessionRecords
+    from proxy.audit.writer import ChainWriter
+
+OUTCOME_DELAY_S = 0.02
+"""Outcomes announce nothing, so they may wait to share a write with a statement."""
+
+PROBE_EVERY_S = 1.0
+"""How often a log that can't be written is tried again when no statement comes."""
+
+MOST_KEPT = 100_000
+"""Records of refusals and outcomes kept in memory while the log can't be written; the
+rest is counted. At some 600 bytes each that is 60 MB."""
+
+
+class Committable(Protocol):
+    """What takes part in a commit: a session with its connections."""
+
+    is_listed: bool
+
+    def take_records(self) -> list[bytes]:
+        """The records to write, now."""
+
+    def unrecorded(self) -> list[bytes]:
+        """They could not be written: refuse, and say what to write when it is back."""
+
+    def recorded(self) -> None:
+        """They are written, or refused: let the bytes go."""
+
+
+class Committer:
+    """The list of the turn, and what an outage left behind."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        writer: ChainWriter,
+        *,
+        own: SessionRecords,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        """Begin with an empty list.
+
+        Args:
+            loop: where the commits run.
+            writer: the audit log.
+            own: makes the records of what pgwarden itself does.
+            wall_clock: POSIX seconds.
+        """
+        self._own = own
+        self._loop = loop
+        self._writer = writer
+        self._wall_clock = wall_clock
+        self._listed: list[Committable] = []
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._kept: list[bytes] = []
+        self._dropped = 0
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the last append succeeded."""
+        return self._writer.is_available
+
+    def soon(self, member: Committable) -> None:
+        """Commit at the end of this turn: bytes are waiting for it."""
+        if not member.is_listed:
+            member.is_listed = True
+            self._listed.append(member)
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self.commit)
+
+    def later(self, member: Committable) -> None:
+        """Commit within `OUTCOME_DELAY_S`."""
+        if not member.is_listed:
+            member.is_listed = True
+            self._listed.append(member)
+        if self._timer is None and not self._is_due:
+            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)
+
+    def record(self, fragment: bytes) -> None:
+        """Write a record that no bytes wait for; it is kept if it can't be written."""
+        self._kept.append(fragment)
+        if self._timer is None and not self._is_due:
+            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)
+
+    def commit(self) -> None:
+        """Write what is listed, then let each member go on."""
+        self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        members = self._listed
+        self._listed = []
+        kept = self._kept
+        fragments = list(kept)
+        for member in members:
+            fragments += member.take_records()
+        try:
+            self._writer.append(fragments, self._wall_clock())
+        except AuditUnavailable:
+            for member in members:
+                kept += member.unrecorded()
+            self._bound_kept()
+            self._timer = self._loop.call_later(PROBE_EVERY_S, self.commit)
+        else:
+            kept.clear()
+            if self._dropped:
+                self._tell_dropped()
+        for member in members:
+            member.is_listed = False
+            member.recorded()
+
+    def close(self) -> None:
+        """Write what is left, then close the log."""
+        self.commit()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writer.close(self._wall_clock())
+
+    def _bound_kept(self) -> None:
+        over = len(self._kept) - MOST_KEPT
+        if over > 0:
+            del self._kept[MOST_KEPT:]
+            self._dropped += over
+
+    def _tell_dropped(self) -> None:
+        self._kept.append(
+            self._own.internal(
+                "records-dropped", detail={"records": str(self._dropped)}
+            )
+        )
+        self._dropped = 0
+        if self._timer is None:
+            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)

@@ -1,0 +1,267 @@
+"""Reach the upstream: connect, TLS, log in. One connection a client session.
+
+The handshake itself is `proxy.session.upstream`; here are its socket and its clock.
+Also sends CancelRequests. Next: `proxy.server.link`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from typing_extensions import override
+
+from proxy.auth.scram import SaltedPasswords, encode_nonce
+from proxy.errors import CANNOT_CONNECT, ErrorReport
+from proxy.server.tls import upstream_context
+from proxy.session.handshake import Send, StartTls
+from proxy.session.upstream import UpstreamHandshake
+from proxy.session.upstream_effects import DeriveKey, UpstreamReady, UpstreamRefused
+from proxy.session.upstream_plan import TlsMode, UpstreamPlan, shown_name
+from proxy.settings import LOOPBACK
+from proxy.wire.startup import CancelRequest, SSLRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from proxy.auth.scram import KeyRequest
+    from proxy.server.tasks import Tasks
+    from proxy.session.login_effects import LoginRequest
+    from proxy.session.upstream_effects import Effect
+    from proxy.settings import UpstreamSettings
+
+
+Reason = Literal["connect", "tls", "login", "protocol"]
+
+
+class UpstreamError(Exception):
+    """No upstream session: `report` is for the client, `note` for the operator.
+
+    `reason` is a metric label: connect, tls, login, protocol.
+    """
+
+    def __init__(self, report: ErrorReport, note: str, reason: Reason) -> None:
+        super().__init__(note)
+        self.report = report
+        self.note = note
+        self.reason = reason
+
+
+class Dialled(NamedTuple):
+    """An upstream that waits for the first command."""
+
+    transport: asyncio.Transport
+    ready: UpstreamReady
+
+
+class Dialler:
+    """Opens connections to the one upstream of the settings."""
+
+    def __init__(self, settings: UpstreamSettings, *, tasks: Tasks) -> None:
+        """Read what can be read now, so that a mistake shows at the start.
+
+        Raises:
+            ConfigError: a CA or password file can't be read.
+        """
+        self.settings = settings
+        self._tasks = tasks
+        self._context = upstream_context(settings.tls)
+        self._salted = SaltedPasswords()
+        self._passwords = {
+            name: login.password() for name, login in settings.logins.items()
+        }
+
+    def plan(
+        self, login: str, request: LoginRequest, *, is_read_only: bool
+    ) -> UpstreamPlan:
+        """How to log in for this client, as the named upstream login."""
+        settings = self.settings
+        password = self._passwords[login]
+        return UpstreamPlan(
+            user=settings.logins[login].user,
+            database=request.database,
+            password=password or None,
+            password_id=login,
+            application_name=shown_name(request.identity, request.application_name),
+            settings=request.settings,
+            read_only=is_read_only,
+            tls_mode=TlsMode(settings.tls.mode),
+            is_loopback=settings.host.startswith(LOOPBACK),
+            allow_md5=settings.allow_md5,
+            allow_password=settings.allow_password,
+            allow_trust=True,
+            minor=request.minor,
+        )
+
+    async def dial(self, plan: UpstreamPlan) -> Dialled:
+        """Connect and log in.
+
+        Raises:
+            UpstreamError: it can't be reached, refuses us, or takes too long.
+        """
+        settings = self.settings
+        handshake = UpstreamHandshake(
+            plan, encode_nonce(secrets.token_bytes(18)), salted=self._salted
+        )
+        side: _HandshakeSide | None = None
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                _, side = await asyncio.get_running_loop().create_connection(
+                    lambda: _HandshakeSide(handshake, self._start_tls, self._tasks),
+                    settings.host,
+                    settings.port,
+                )
+                return await side.outcome
+        except TimeoutError:
+            raise self._unreachable(
+                f"no answer within {settings.connect_timeout_s:g} s"
+            ) from None
+        except OSError as error:
+            raise self._unreachable(error.strerror or str(error)) from error
+        finally:
+            if side is not None and not side.is_ready:
+                side.transport.abort()
+
+    async def cancel(self, pid: int, key: bytes) -> None:
+        """Ask the upstream to cancel what this backend runs; it answers nothing.
+
+        Raises:
+            OSError: it can't be reached.
+        """
+        settings = self.settings
+        async with asyncio.timeout(settings.connect_timeout_s):
+            reader, writer = await asyncio.open_connection(settings.host, settings.port)
+            try:
+                if self._context is not None:
+                    writer.write(SSLRequest().encode())
+                    if await reader.read(1) == b"S":
+                        await writer.start_tls(
+                            self._context, server_hostname=settings.host
+                        )
+                    elif settings.tls.mode != "prefer":
+                        return
+                writer.write(CancelRequest(pid, key).encode())
+                await writer.drain()
+                # Postgres closes once the signal is sent; only then is it certain.
+                await reader.read(1)
+            finally:
+                writer.close()
+
+    def _unreachable(self, note: str) -> UpstreamError:
+        where = f"{self.settings.host}:{self.settings.port}"
+        return UpstreamError(
+            ErrorReport(
+                CANNOT_CONNECT,
+                "pgwarden can't reach the database",
+                hint="try again; tell whoever runs pgwarden if it goes on",
+                severity="FATAL",
+            ),
+            f"upstream {where}: {note}",
+            "connect",
+        )
+
+    async def _start_tls(
+        self, transport: asyncio.Transport, side: asyncio.Protocol
+    ) -> asyncio.Transport:
+        if self._context is None:
+            raise self._unreachable("TLS is switched off")
+        loop = asyncio.get_running_loop()
+        try:
+            upgraded = await loop.start_tls(
+                transport, side, self._context, server_hostname=self.settings.host
+            )
+        except (ssl.SSLError, ssl.CertificateError, OSError) as error:
+            note = getattr(error, "verify_message", "") or str(error)
+            raise UpstreamError(
+                ErrorReport(
+                    CANNOT_CONNECT,
+                    "pgwarden could not reach the database safely",
+                    severity="FATAL",
+                ),
+                f"upstream TLS: {note}",
+                "tls",
+            ) from error
+        if upgraded is None:
+            raise self._unreachable("the connection ended during TLS")
+        return upgraded
+
+
+class _HandshakeSide(asyncio.Protocol):
+    """The upstream's socket while `UpstreamHandshake` runs."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        handshake: UpstreamHandshake,
+        start_tls: Callable[
+            [asyncio.Transport, asyncio.Protocol],
+            Awaitable[asyncio.Transport],
+        ],
+        tasks: Tasks,
+    ) -> None:
+        self._handshake = handshake
+        self._start_tls = start_tls
+        self._tasks = tasks
+        self.outcome: asyncio.Future[Dialled] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the login succeeded; the connection is then somebody else's."""
+        outcome = self.outcome
+        return (
+            outcome.done() and not outcome.cancelled() and outcome.exception() is None
+        )
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("not a stream transport")
+        self.transport = transport
+        self._carry_out(self._handshake.start())
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._carry_out(self._handshake.receive(data))
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._carry_out(self._handshake.closed())
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self.transport.write(data)
+                case StartTls():
+                    self._tasks.start(self._upgrade())
+                case DeriveKey(request):
+                    self._tasks.start(self._derive(request))
+                case UpstreamReady():
+                    if not self.outcome.done():
+                        # Nothing may be read before the conversation takes over.
+                        self.transport.pause_reading()
+                        self.outcome.set_result(Dialled(self.transport, effect))
+                case UpstreamRefused(report, note):
+                    self._fail(UpstreamError(report, note, "login"))
+
+    def _fail(self, error: UpstreamError) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+    async def _upgrade(self) -> None:
+        try:
+            self.transport = await self._start_tls(self.transport, self)
+        except UpstreamError as error:
+            self._fail(error)
+        else:
+            self._carry_out(self._handshake.tls_started())
+
+    async def _derive(self, request: KeyRequest) -> None:
+        loop = asyncio.get_running_loop()
+        salted = await loop.run_in_executor(None, request.derive)
+        self._carry_out(self._handshake.key_derived(request, salted))

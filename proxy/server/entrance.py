@@ -1,0 +1,257 @@
+"""The client's socket until its session stands: first byte, TLS, login, dial.
+
+The handshake itself is `proxy.session.login`. A connection begins with the first byte
+being looked at, not read: 0x16 is a TLS ClientHello (direct TLS), anything else is
+Postgres in plain text. Next: `proxy.server.link`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from typing_extensions import override
+
+from proxy.audit.records import SessionEnd, SessionRecords
+from proxy.auth.scram import encode_nonce
+from proxy.errors import CANNOT_CONNECT_NOW, ErrorReport
+from proxy.server.dial import UpstreamError
+from proxy.server.tls import ALPN
+from proxy.session.handshake import Send, StartTls
+from proxy.session.login import Login
+from proxy.session.login_effects import (
+    Authenticated,
+    CancelRequested,
+    NeedIdentity,
+    Reject,
+)
+from proxy.session.wish import Outcome
+from proxy.settings import LOOPBACK
+from proxy.wire.errors_wire import encode_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.server.server import Server, Slot
+    from proxy.session.login_effects import Effect, LoginRequest
+
+_log = structlog.get_logger("login")
+
+Result = Literal["ok", "denied", "refused", "error", "timeout"]
+
+_RESULTS: dict[Outcome, Result] = {
+    Outcome.UNKNOWN_IDENTITY: "denied",
+    Outcome.CREDENTIALS: "denied",
+    Outcome.PROTOCOL: "error",
+}
+
+
+class Entrance(asyncio.Protocol):
+    """One client that has not come in yet."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server, address: str, port: int) -> None:
+        self._server = server
+        self._address = address
+        self._port = port
+        self._opened_s = server.clock()
+        self._login = Login(
+            server.login_rules(is_loopback=address.startswith(LOOPBACK)),
+            encode_nonce(secrets.token_bytes(18)),
+            client_address=address,
+        )
+        self._work: asyncio.Task[None] | None = None
+        self._is_over = False
+        self._timer = server.loop.call_later(
+            server.settings.limits.login_timeout_s, self._timed_out
+        )
+        server.entrances.add(self)
+
+    # --- the socket ----------------------------------------------------------
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("not a stream transport")
+        self.transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._carry_out(
+                self._login.tls_started(tls.selected_alpn_protocol(), direct=True)
+            )
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._carry_out(self._login.receive(data))
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._is_over:
+            self._server.metrics.login("error")
+            self._over()
+
+    def abandon(self) -> None:
+        """Send away whoever is not in yet: pgwarden shuts down."""
+        self._refuse(
+            ErrorReport(
+                CANNOT_CONNECT_NOW, "pgwarden is shutting down", severity="FATAL"
+            ),
+            "refused",
+            "shutting down",
+        )
+
+    # --- the handshake -------------------------------------------------------
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self.transport.write(data)
+                case StartTls():
+                    # What comes from here on is TLS: leave it to the upgrade.
+                    self.transport.pause_reading()
+                    self._work = self._server.tasks.spawn(self._upgrade())
+                case NeedIdentity(user):
+                    self._carry_out(self._identify(user))
+                case CancelRequested(request):
+                    self._server.cancel_requested(request)
+                    self._over()
+                    self.transport.close()
+                case Authenticated(request):
+                    self.transport.pause_reading()
+                    self._work = self._server.tasks.spawn(self._come_in(request))
+                case Reject():
+                    self._rejected(effect)
+
+    def _identify(self, user: str) -> Sequence[Effect]:
+        identities = self._server.identities
+        return self._login.identified(
+            identities.find(user),
+            mock=identities.mock(user, self._server.mock_key),
+            now=datetime.now(UTC),
+        )
+
+    async def _upgrade(self) -> None:
+        server = self._server
+        context = server.tls_context
+        if context is None:
+            self.transport.abort()
+            return
+        try:
+            upgraded = await server.loop.start_tls(
+                self.transport, self, context, server_side=True
+            )
+        except (ssl.SSLError, OSError) as error:
+            _log.info("tls_failed", client=self._address, error=str(error))
+            server.metrics.login("error")
+            self._over()
+            self.transport.abort()
+            return
+        if upgraded is None:
+            return
+        self.transport = upgraded
+        tls = upgraded.get_extra_info("ssl_object")
+        alpn = tls.selected_alpn_protocol() if tls is not None else None
+        self._carry_out(self._login.tls_started(alpn if alpn == ALPN else None))
+
+    def _rejected(self, effect: Reject) -> None:
+        result: Result = _RESULTS.get(effect.outcome, "refused")
+        if effect.data:
+            self.transport.write(effect.data)
+        self._refuse(effect.report, result, effect.operator_note, is_told=True)
+
+    # --- in ------------------------------------------------------------------
+
+    async def _come_in(self, request: LoginRequest) -> None:
+        server = self._server
+        refusal = server.admission_problem(request)
+        if refusal is not None:
+            self._refuse(refusal, "refused", refusal.message)
+            return
+        taken = server.take_slot(request)
+        slot: Slot | None = taken
+        try:
+            try:
+                dialled = await server.dialler.dial(server.plan(request))
+            except UpstreamError as error:
+                server.metrics.upstream_error(error.reason)
+                self._refuse(error.report, "error", error.note)
+                return
+            if self._is_over or self.transport.is_closing():
+                dialled.transport.close()
+                return
+            server.metrics.login("ok")
+            self._over()
+            server.begin(
+                request,
+                dialled,
+                client=self.transport,
+                address=self._address,
+                port=self._port,
+                opened_s=self._opened_s,
+                leftover=self._login.take_leftover(),
+                slot=taken,
+            )
+            slot = None
+        finally:
+            if slot is not None:
+                slot.release()
+
+    # --- out -----------------------------------------------------------------
+
+    def _refuse(
+        self, report: ErrorReport, result: Result, note: str, *, is_told: bool = False
+    ) -> None:
+        if self._is_over:
+            return
+        self._over()
+        server = self._server
+        if not is_told:
+            self.transport.write(encode_error(report))
+        self.transport.close()
+        server.metrics.login(result)
+        claimed = self._login.user
+        _log.info(
+            "login_refused",
+            client=self._address,
+            identity=claimed,
+            reason=report.message,
+            note=note,
+        )
+        records = SessionRecords(
+            secrets.token_hex(8),
+            identity=claimed,
+            role="",
+            database="",
+            application_name="",
+            client_address=self._address,
+        )
+        server.committer.record(
+            records.end(
+                SessionEnd(
+                    reason=report.message,
+                    duration_s=server.clock() - self._opened_s,
+                    status="refused",
+                    sqlstate=report.sqlstate,
+                )
+            )
+        )
+
+    def _timed_out(self) -> None:
+        if self._is_over:
+            return
+        self._over()
+        self._server.metrics.login("timeout")
+        if self._work is not None:
+            self._work.cancel()
+        self.transport.abort()
+
+    def _over(self) -> None:
+        self._is_over = True
+        self._timer.cancel()
+        self._server.entrances.discard(self)

@@ -1,0 +1,304 @@
+"""One client and one upstream connection, and the session between them.
+
+The two protocol classes are the hot path of the shell: bytes in, `Session`, bytes out.
+Reading one side pauses while the other can't take more, so memory stays flat whatever
+passes through. When one side goes, the other follows at once.
+Next: `proxy.server.server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from proxy.audit.records import SessionEnd
+from proxy.errors import ADMIN_SHUTDOWN, CONNECTION_FAILURE, ErrorReport
+from proxy.wire.errors_wire import encode_error
+
+if TYPE_CHECKING:
+    from proxy.audit.records import SessionRecords
+    from proxy.server.server import Server
+    from proxy.session.login_effects import LoginRequest
+    from proxy.session.session import Session
+    from proxy.session.upstream_effects import UpstreamReady
+
+TERMINATE = b"X\x00\x00\x00\x04"
+ABORT_AFTER_S = 5.0
+"""How long a closing upstream may take to accept what the client had sent."""
+
+
+class Link:
+    """A client's session while it lasts.
+
+    Attributes:
+        is_listed: the committer has it on its list.
+        active: whether anything came from the client since the last sweep.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything that a session is made of
+        self,
+        server: Server,
+        request: LoginRequest,
+        session: Session,
+        *,
+        records: SessionRecords,
+        client: asyncio.Transport,
+        upstream: asyncio.Transport,
+        ready: UpstreamReady,
+        opened_s: float,
+    ) -> None:
+        """Take over two connections that are logged in."""
+        self.server = server
+        self.request = request
+        self.session = session
+        self.records = records
+        self.client = client
+        self.upstream = upstream
+        self.ready = ready
+        self.is_listed = False
+        self.active = True
+        self.idle_s = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._opened_s = opened_s
+        self._is_closing = False
+        self._must_cancel = False
+        self._is_client_paused = False
+        self._is_upstream_full = False
+        self._committer = server.committer
+        self.frontend_side = FrontendSide(self)
+        self.backend_side = BackendSide(self)
+
+    # --- the path of every statement -----------------------------------------
+
+    def after_frontend(self) -> None:
+        """The session has taken bytes from the client: record, then forward."""
+        if self.is_listed or self.session.records:
+            self._committer.soon(self)
+        else:
+            self.push()
+
+    def after_backend(self) -> None:
+        """The session has taken bytes from Postgres: pass on, record the outcome."""
+        session = self.session
+        if session.to_frontend:
+            self._to_client()
+        if session.to_backend or session.ending is not None:
+            self.after_frontend()
+        elif session.records:
+            self._committer.later(self)
+        if self._is_client_paused:
+            self._match_reading()
+
+    def push(self) -> None:
+        """Let go what needs no record any more."""
+        session = self.session
+        if session.to_backend:
+            pieces = session.to_backend
+            self.upstream.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            session.to_backend = []
+        if session.to_frontend:
+            self._to_client()
+        if session.ending is not None:
+            self._end()
+        elif session.is_full:
+            self._match_reading()
+
+    def _to_client(self) -> None:
+        pieces = self.session.to_frontend
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.session.to_frontend = []
+        self.bytes_out += len(data)
+        self.client.write(data)
+
+    def _match_reading(self) -> None:
+        wanted = self._is_upstream_full or self.session.is_full
+        if wanted and not self._is_client_paused:
+            self._is_client_paused = True
+            self.client.pause_reading()
+        elif not wanted and self._is_client_paused:
+            self._is_client_paused = False
+            self.client.resume_reading()
+
+    def upstream_full(self, *, is_full: bool) -> None:
+        """The upstream can, or can't, take more."""
+        self._is_upstream_full = is_full
+        if not self._is_closing:
+            self._match_reading()
+
+    # --- what the committer calls --------------------------------------------
+
+    def take_records(self) -> list[bytes]:
+        """The records to write, now."""
+        return self.session.records
+
+    def unrecorded(self) -> list[bytes]:
+        """They could not be written: refuse, and say what to write later."""
+        self.session.refuse_unrecorded()
+        return self.session.records
+
+    def recorded(self) -> None:
+        """They are written, or refused: let the bytes go."""
+        session = self.session
+        was_closing = self._is_closing
+        if session.records:
+            session.records = []
+        if session.uncommitted:
+            session.committed()
+        self.push()
+        if was_closing:
+            self._close_transports()
+
+    # --- the end -------------------------------------------------------------
+
+    def client_lost(self) -> None:
+        """The client is gone: forward what it sent, stop what runs, close."""
+        session = self.session
+        self._close(
+            "client closed the connection"
+            if session.ending is None
+            else session.ending.reason,
+            must_cancel=session.ending is None,
+        )
+
+    def upstream_lost(self) -> None:
+        """Postgres is gone: the client is told, unless Postgres has told it already."""
+        if self._is_closing:
+            return
+        report = None
+        if not self.session.said_fatal:
+            report = ErrorReport(
+                CONNECTION_FAILURE,
+                "the database closed the connection",
+                hint="reconnect and look whether the last statement took effect",
+                severity="FATAL",
+            )
+        self.server.metrics.upstream_error("lost")
+        self._close("the database closed the connection", report=report)
+
+    def shut_down(self) -> None:
+        """End the session as Postgres would: pgwarden goes down."""
+        report = ErrorReport(
+            ADMIN_SHUTDOWN,
+            "terminating connection because pgwarden is shutting down",
+            hint="reconnect",
+            severity="FATAL",
+        )
+        self._close("pgwarden shut down", report=report, must_cancel=True)
+
+    def end_idle(self, report: ErrorReport) -> None:
+        """The session was idle for too long."""
+        self._close("idle for too long", report=report, must_cancel=True)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no statement runs and no transaction is open."""
+        session = self.session
+        return not session.queue and session.status == ord("I")
+
+    def _end(self) -> None:
+        ending = self.session.ending
+        if ending is not None:
+            self._close(
+                ending.reason,
+                report=ending.report,
+                must_cancel=ending.report is not None,
+            )
+
+    def _close(
+        self,
+        reason: str,
+        *,
+        report: ErrorReport | None = None,
+        must_cancel: bool = False,
+    ) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        session = self.session
+        self._must_cancel = must_cancel and bool(session.queue)
+        if must_cancel:
+            session.to_backend.append(TERMINATE)
+        if report is not None and not self.client.is_closing():
+            session.to_frontend.append(encode_error(report))
+        session.lost()
+        session.records.append(
+            self.records.end(
+                SessionEnd(
+                    reason=reason,
+                    duration_s=self.server.clock() - self._opened_s,
+                    sqlstate=report.sqlstate if report else "",
+                    statements=session.statements_recorded,
+                    denied=session.statements_denied,
+                    bytes_in=self.bytes_in,
+                    bytes_out=self.bytes_out,
+                )
+            )
+        )
+        session.end(reason, None)
+        self._committer.soon(self)
+
+    def _close_transports(self) -> None:
+        """Everything is recorded and written: close both sides."""
+        if self._must_cancel:
+            self._must_cancel = False
+            self.server.cancel_upstream(self)
+        self.client.close()
+        if not self.upstream.is_closing():
+            self.upstream.close()
+            self.server.loop.call_later(ABORT_AFTER_S, self.upstream.abort)
+        self.server.closed(self)
+
+
+class FrontendSide(asyncio.Protocol):
+    """The client's socket."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        link = self._link
+        link.active = True
+        link.bytes_in += len(data)
+        link.session.from_frontend(data)
+        link.after_frontend()
+
+    @override
+    def pause_writing(self) -> None:
+        self._link.upstream.pause_reading()
+
+    @override
+    def resume_writing(self) -> None:
+        self._link.upstream.resume_reading()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._link.client_lost()
+
+
+class BackendSide(asyncio.Protocol):
+    """The upstream's socket."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        link = self._link
+        link.session.from_backend(data)
+        link.after_backend()
+
+    @override
+    def pause_writing(self) -> None:
+        self._link.upstream_full(is_full=True)
+
+    @override
+    def resume_writing(self) -> None:
+        self._link.upstream_full(is_full=False)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._link.upstream_lost()

@@ -1,0 +1,247 @@
+"""How this pgwarden process runs: one YAML file, then `PGWARDEN_*` variables on top.
+
+An unknown key is an error that names the key, its line and the nearest known one. A
+nested key is spelled with two underscores: `PGWARDEN_UPSTREAM__HOST`. Secrets are never
+settings themselves: a login names the file or variable that holds its password.
+Next: `proxy.server.run`. Reference: docs/reference/settings.md.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from proxy.errors import ConfigError
+from proxy.policy.documents import validated
+from proxy.policy.yaml import Loaded, load_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+M = TypeVar("M", bound=BaseModel)
+
+PREFIX = "PGWARDEN_"
+NOT_SETTINGS = (
+    "PGWARDEN_CONFIG",
+    "PGWARDEN_DEMO_",
+    "PGWARDEN_TEST_",
+    "PGWARDEN_SECRET_",
+)
+"""Variables (or their beginnings) with our prefix that are not settings."""
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+class Address(BaseModel):
+    """A host and a port, written `host:port` (`[::1]:6432` for IPv6)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        host, colon, port = value.rpartition(":")
+        if not colon or not host or not port.isdigit():
+            raise ValueError(f'"{value}" is not of the form host:port')
+        return {"host": host.strip("[]"), "port": int(port)}
+
+    def __str__(self) -> str:
+        """As it is written in the settings."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host.startswith(LOOPBACK)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AuditSettings(_Section):
+    """Where the audit log goes."""
+
+    folder: Path
+    durability: Literal["page-cache", "fdatasync"] = "page-cache"
+
+
+class TlsSettings(_Section):
+    """What clients are shown."""
+
+    certificate: Path
+    key: Path
+
+
+class UpstreamTls(_Section):
+    """How the upstream is reached; the words are libpq's sslmode."""
+
+    mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = (
+        "verify-full"
+    )
+    ca: Path | None = None
+
+
+class UpstreamLogin(_Section):
+    """One login of pgwarden's own at the upstream; named by a policy role."""
+
+    user: str
+    password_file: Path | None = None
+    password_env: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.password_file is not None and self.password_env is not None:
+            raise ValueError('give "password_file" or "password_env", not both')
+        return self
+
+    def password(self) -> str:
+        """The password as it stands now, "" where the upstream asks for none.
+
+        Raises:
+            ConfigError: its file or variable can't be read.
+        """
+        if self.password_env is not None:
+            value = os.environ.get(self.password_env)
+            if value is None:
+                raise ConfigError(
+                    f'environment variable "{self.password_env}" is not set; it holds '
+                    f'the password of upstream user "{self.user}"'
+                )
+            return value
+        if self.password_file is None:
+            return ""
+        try:
+            return self.password_file.read_text().removesuffix("\n")
+        except OSError as error:
+            raise ConfigError(
+                f'password file "{self.password_file}" of upstream user '
+                f'"{self.user}" can\'t be read: {error.strerror}'
+            ) from error
+
+
+class UpstreamSettings(_Section):
+    """The Postgres that is guarded."""
+
+    host: str
+    port: int = Field(default=5432, ge=1, le=65535)
+    databases: tuple[str, ...] = ("*",)
+    tls: UpstreamTls = UpstreamTls()
+    allow_md5: bool = False
+    allow_password: bool = False
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    logins: dict[str, UpstreamLogin]
+
+    def serves(self, database: str) -> bool:
+        """Whether clients may ask for `database`."""
+        return "*" in self.databases or database in self.databases
+
+
+class LimitSettings(_Section):
+    """Ceilings and time-outs; docs/reference/settings.md gives each one's reason."""
+
+    statement_bytes: int = Field(default=1024 * 1024, ge=16 * 1024, le=64 * 1024 * 1024)
+    prepared_statements: int = Field(default=5_000, ge=1)
+    portals: int = Field(default=5_000, ge=1)
+    sessions: int = Field(default=1_000, ge=1)
+    sessions_per_identity: int = Field(default=100, ge=1)
+    unfinished_logins: int = Field(default=200, ge=1)
+    login_timeout_s: float = Field(default=15.0, gt=0)
+    idle_session_timeout_s: float = Field(default=0.0, ge=0)
+    drain_timeout_s: float = Field(default=30.0, ge=0)
+
+
+class LogSettings(_Section):
+    """The operations log, on standard error; the audit log is apart."""
+
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def _at_least_one(value: tuple[Address, ...]) -> tuple[Address, ...]:
+    if not value:
+        raise ValueError("give at least one host:port")
+    return value
+
+
+class Settings(_Section):
+    """Everything `pgwarden serve` needs to know."""
+
+    listen: Annotated[tuple[Address, ...], AfterValidator(_at_least_one)]
+    workers: int = Field(default=1, ge=1, le=64)
+    admin: Address | None = None
+    policy: Path
+    identities: Path
+    audit: AuditSettings
+    tls: TlsSettings | None = None
+    upstream: UpstreamSettings
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    ready_file: Path | None = None
+
+    def resolved(self, base: Path) -> Self:
+        """The same with relative paths taken from `base`, the file's folder."""
+        return _resolve(self, base.absolute())
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
+    """The settings in `path` with `PGWARDEN_*` variables of `environment` on top.
+
+    Raises:
+        ConfigError: every problem, each with its line, in one message.
+    """
+    source = str(path)
+    try:
+        loaded = load_yaml(path.read_text(), source=source)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f'settings file "{path}" can\'t be read: {reason}') from error
+    merged = Loaded(_with_environment(loaded.value, environment), loaded.lines)
+    return validated(Settings, merged, source=source).resolved(path.parent)
+
+
+def _with_environment(value: object, environment: Mapping[str, str]) -> object:
+    """Lay each `PGWARDEN_A__B=text` over `value["a"]["b"]`, read as YAML."""
+    if not isinstance(value, dict):
+        return value
+    for name, text in environment.items():
+        if not name.startswith(PREFIX) or name.startswith(NOT_SETTINGS):
+            continue
+        *outer, last = name.removeprefix(PREFIX).lower().split("__")
+        place = value
+        for part in outer:
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f'{name}: "{part}" is not a section of the settings')
+            place = inner
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{name}: its value is not valid YAML") from error
+    return value
+
+
+def _resolve(model: M, base: Path) -> M:
+    changed: dict[str, object] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Path):
+            changed[name] = base / value.expanduser()
+        elif isinstance(value, _Section):
+            changed[name] = _resolve(value, base)
+        elif isinstance(value, dict):
+            changed[name] = {
+                key: _resolve(item, base) if isinstance(item, _Section) else item
+                for key, item in value.items()
+            }
+    return model.model_copy(update=changed)
