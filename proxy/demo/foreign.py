@@ -50,12 +50,15 @@ class ForeignGround:
         self._plan = plan
         self._dsn = plan.dsn
         self._database = plan.database or sample.DATABASE
-        logins = roles.new_logins(f"_{secrets.token_hex(4)}")
+        suffix = f"_{secrets.token_hex(4)}"
+        logins = roles.new_logins(suffix)
         if plan.reader_role is not None:
             logins = replace(logins, reader=_named_reader(plan, plan.reader_role))
         self._logins = logins
         self._created_roles: tuple[str, ...] = ()
-        self._created_database: int | None = None
+        # Until it is whole and ours by oid, the database has a name nobody else has.
+        self._birth_name = sample.DATABASE + suffix
+        self._created_database = 0
         self._granted = False
 
     async def prepare(self) -> Served:
@@ -129,19 +132,24 @@ class ForeignGround:
             )
 
     async def _create_roles(self, superuser: asyncpg.Connection) -> None:
-        await superuser.execute(roles.create_migrator(self._logins.migrator))
+        # Noted before it happens: cancelled in between, `restore` must know the names.
         self._created_roles = (self._logins.migrator.user,)
+        await superuser.execute(roles.create_migrator(self._logins.migrator))
         if self._plan.reader_role is None:
-            await superuser.execute(roles.create_reader(self._logins.reader))
             self._created_roles += (self._logins.reader.user,)
+            await superuser.execute(roles.create_reader(self._logins.reader))
 
     async def _create_database(self, superuser: asyncpg.Connection) -> None:
-        create, fence = sample.database_script(self._database, self._logins)
+        born = self._birth_name
+        create, fence = sample.database_script(born, self._logins)
         await superuser.execute(create)
         self._created_database = await superuser.fetchval(
-            "SELECT oid FROM pg_database WHERE datname = $1", self._database
+            "SELECT oid FROM pg_database WHERE datname = $1", born
         )
         await superuser.execute(fence)
+        await superuser.execute(
+            f"ALTER DATABASE {quote_name(born)} RENAME TO {quote_name(self._database)}"
+        )
 
     def _grants(self) -> str:
         both = [roles.grant_migrating(self._logins)]
@@ -193,18 +201,14 @@ class ForeignGround:
         return [f'what deploy jobs created now belongs to "{heir}": {listed}{more}']
 
     async def _drop_database(self, superuser: asyncpg.Connection) -> None:
-        if self._created_database is None:
-            return
         # By oid: if somebody replaced it meanwhile, the new one is not ours.
-        same = await superuser.fetchval(
-            "SELECT true FROM pg_database WHERE datname = $1 AND oid = $2",
-            self._database,
+        name = await superuser.fetchval(
+            "SELECT datname FROM pg_database WHERE oid = $1 OR datname = $2",
             self._created_database,
+            self._birth_name,
         )
-        if same:
-            await superuser.execute(
-                f"DROP DATABASE {quote_name(self._database)} WITH (FORCE)"
-            )
+        if name is not None:
+            await superuser.execute(f"DROP DATABASE {quote_name(name)} WITH (FORCE)")
 
 
 # What a role owns in this database; parts of other objects (indexes, row types) left

@@ -120,7 +120,7 @@ class Cluster:
 
         Raises:
             ConfigError: the data folder can't be used.
-            UnavailableError: the server did not come up; `detail` ends its log.
+            UnavailableError: the server did not come up; with the end of its log.
         """
         if not (self.plan.data / "PG_VERSION").exists():
             self._initialise()
@@ -137,8 +137,8 @@ class Cluster:
                 break
             time.sleep(_RETRY_S)
         raise UnavailableError(
-            "the embedded postgres did not start",
-            detail=children.last_lines(self.log_path),
+            f"the embedded postgres did not start:
+{children.last_lines(self.log_path)}"
         )
 
     def stop(self) -> None:
@@ -210,10 +210,8 @@ class Cluster:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UnavailableError(f"initdb did not finish: {error}") from error
         if done.returncode != 0:
-            raise UnavailableError(
-                "initdb could not make the embedded postgres",
-                detail=done.stdout[-2000:],
-            )
+            raise UnavailableError(f"initdb failed:
+{done.stdout[-2000:].rstrip()}")
 
     def _check_version(self) -> None:
         made_by = (self.plan.data / "PG_VERSION").read_text("ascii").strip()

@@ -1,0 +1,88 @@
+"""What holds for every test: fixtures by topic, and no silent skip in CI.
+
+Fixtures live in `fix_postgres.py` (throw-away clusters) and `fix_proxy.py` (a running
+pgwarden). Tests below `unit/` use neither.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytest_plugins = ["tests.fix_postgres", "tests.fix_proxy"]
+
+IN_CI = bool(os.environ.get("CI"))
+EXPECTED_SKIPS: tuple[str, ...] = ()
+"""Reasons (regular expressions) for which CI may skip a test; each with its why."""
+
+# The pull-request run is quick and the same every time; `make test-deep` looks for
+# news.
+settings.register_profile("quick", derandomize=True, deadline=None)
+settings.register_profile(
+    "deep",
+    max_examples=5_000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("deep" if os.environ.get("PGWARDEN_DEEP") else "quick")
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = _reason(report.longrepr)
+        if not any(re.search(known, reason) for known in EXPECTED_SKIPS):
+            _skipped.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _skipped.append(f"{report.nodeid}: {_reason(report.longrepr)}")
+
+
+def _reason(longrepr: object) -> str:
+    return str(longrepr[2] if isinstance(longrepr, tuple) else longrepr)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # With xdist the workers report to the controller; only it decides.
+    is_worker = hasattr(session.config, "workerinput")
+    if (
+        IN_CI
+        and _skipped
+        and not is_worker
+        and session.exitstatus == pytest.ExitCode.OK
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> None:
+    if not _skipped:
+        return
+    verdict = "an unexpected skip fails CI" if IN_CI else "not run on this machine"
+    terminalreporter.section(f"left out: {verdict}")
+    for line in sorted(set(_skipped)):
+        terminalreporter.write_line(f"LEFT OUT {line}", yellow=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_environment() -> Iterator[None]:
+    """A PGHOST or PGWARDEN_* of the person's own must not steer a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("PG", "PGWARDEN_")) and not name.startswith(
+                ("PGWARDEN_TEST_", "PGWARDEN_DEEP")
+            ):
+                patch.delenv(name)
+        yield
