@@ -32,12 +32,13 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("uvicorn").debug("unseen")
     first, second = map(json.loads, capsys.readouterr().err.splitlines())
     assert first["timestamp"].endswith("Z")
-    assert {
+    del first["timestamp"]
+    assert first == {
         "event": "audit_recovered",
         "component": "audit",
         "level": "warning",
-    }.items()
-    assert (first["event"], first["outage_s"]) == ("audit_recovered", 1.5)
+        "outage_s": 1.5,
+    }
     assert (second["event"], second["level"]) == ("it broke: x\ny", "error")
 
 
@@ -67,7 +68,7 @@ def test_secrets_and_escapes_stay_out(
 def test_tracebacks_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     configure("json", "info")
     try:
-        raise ValueError("postgres://a:hunter2@h")
+        int("postgres://a:hunter2@h")
     except ValueError:
         structlog.get_logger().exception("failed")
     record = json.loads(capsys.readouterr().err)

@@ -76,7 +76,12 @@ def test_reading_stops_where_the_time_does(
 ) -> None:
     decoded = []
     real = module._decode
-    monkeypatch.setattr(module, "_decode", lambda line: decoded.append(1) or real(line))
+
+    def counted(line: bytes) -> module.Record | None:
+        decoded.append(line)
+        return real(line)
+
+    monkeypatch.setattr(module, "_decode", counted)
     Tail(log, Filter(since=moment("2s", T0 + 100))).latest(1000)
     assert len(decoded) == 5  # three records and two closing checkpoints
 

@@ -131,6 +131,10 @@ def test_checkpoints_come_every_so_often(tmp_path: Path) -> None:
     assert verify_folder(tmp_path).findings == []
 
 
+def is_refusing(writer: ChainWriter) -> bool:
+    return not writer.is_available
+
+
 class Disk:
     """Stands in for os.write and os.ftruncate: a disk that can fail."""
 
@@ -169,14 +173,14 @@ def test_a_failed_write_leaves_nothing_behind(
         for _ in range(3):
             with pytest.raises(AuditUnavailable) as raised:
                 writer.append([a(2), a(3)], T0 + 1)
-        assert raised.value.report().sqlstate == "58030"
+            assert raised.value.report().sqlstate == "58030"
         assert path.read_bytes() == before
-        assert not writer.is_available
+        assert is_refusing(writer)
         assert (writer.counters.unavailable, writer.counters.write_errors) == (1, 3)
         disk.takes = None
         writer.append([a(4)], T0 + 5)
     assert [log["event"] for log in logs] == ["audit_unavailable", "audit_recovered"]
-    assert writer.is_available
+    assert not is_refusing(writer)
     assert (writer.counters.unavailable, writer.counters.lag_s) == (0, 0.0)
     writer.append([a(5)], T0 + 6)
     writer.close(T0 + 6)
@@ -211,12 +215,12 @@ def test_a_writer_may_begin_on_a_full_disk(
     disk = Disk(monkeypatch)
     disk.takes = 10
     writer = ChainWriter(tmp_path, at=T0)
-    assert not writer.is_available
+    assert is_refusing(writer)
     with pytest.raises(AuditUnavailable):
         writer.append([a(1)], T0)
     disk.takes = None
     writer.append([], T0 + 2)
-    assert writer.is_available
+    assert not is_refusing(writer)
     writer.append([a(2)], T0 + 2)
     writer.close(T0)
     assert events(tmp_path) == ["open", "recovered", "close"]
@@ -295,7 +299,7 @@ def test_a_newline_in_a_record_is_refused(tmp_path: Path) -> None:
 def test_each_append_is_synced_where_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(os, "fdatasync", synced.append)
     writer = ChainWriter(tmp_path, at=T0, durability="fdatasync")
     writer.append([a(1)], T0)
