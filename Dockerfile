@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The production image: pgwarden alone, as an unprivileged user. No Postgres and no compiler in it.
 #   docker build -t pgwarden .
 #   docker run -v ./config:/etc/pgwarden:ro -v audit:/var/lib/pgwarden -p 6432:6432 pgwarden
