@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Type = Literal["counter", "gauge", "histogram"]
 Sum = Literal["sum", "max"]
+Status = Literal["ok", "error", "skipped", "unknown"]
 
 MAX_SERIES: Final = 1_000
 """Series a metric may have; values beyond are counted under the label "other"."""
@@ -75,7 +76,7 @@ TABLE: Final = (
            "Time from forwarding a statement to its end.", ("role",),
            STATEMENT_BUCKETS),
     Metric("pgwarden_statement_outcomes_total", "counter",
-           "Forwarded statements by their end: ok, error, unknown.",
+           "Forwarded statements by their end: ok, error, skipped, unknown.",
            ("role", "status")),
     Metric("pgwarden_frontend_received_bytes_total", "counter",
            "Bytes received from clients, after TLS."),
@@ -216,9 +217,7 @@ class Metrics:
         histogram.counts[bisect_left(DECISION_BUCKETS, decision_s)] += 1
         histogram.total += decision_s
 
-    def outcome(
-        self, role: str, status: Literal["ok", "error", "unknown"], seconds: float
-    ) -> None:
+    def outcome(self, role: str, status: Status, seconds: float) -> None:
         """A forwarded statement ended."""
         labels = (role, status)
         try:

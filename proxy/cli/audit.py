@@ -295,7 +295,10 @@ def _append_statement(line: Text, record: Record) -> None:
 def _append_outcome(line: Text, record: Record) -> None:
     status = _field(record, "status")
     line.append("  └ ", "dim")
-    line.append(status, {"ok": "green", "error": "yellow"}.get(status, "red"))
+    line.append(
+        status,
+        {"ok": "green", "error": "yellow", "skipped": "yellow"}.get(status, "red"),
+    )
     for name in ("tag", "sqlstate"):
         if record.get(name):
             line.append(f" {_field(record, name)}")
