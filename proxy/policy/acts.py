@@ -88,7 +88,8 @@ def acts_of(facts: Facts, effects: Mapping[str, Effect]) -> list[Act]:
     """Every act of a statement, the most telling first.
 
     `effects` are the built-in functions that do more than return a value:
-    `t.f` and `(x).f` may call them without any call showing in the tree.
+    `t.f` and `(x).f` may call them without any call showing in the tree. An operator
+    of another schema runs a function that can't be seen either.
     """
     acts: list[Act] = [ActionAct(action) for action in facts.actions]
     acts.extend(facts.functions)
@@ -97,6 +98,7 @@ def acts_of(facts: Facts, effects: Mapping[str, Effect]) -> list[Act]:
         for _, name in facts.columns
         if name in effects
     )
+    acts.extend(FunctionUse(*operator, Effect.UNKNOWN) for operator in facts.operators)
     acts.extend(facts.settings)
     acts.extend(facts.relations)
     if facts.lock_mode:
@@ -132,9 +134,9 @@ def _named(what: str, schema: str, name: str) -> str:
 def _setting_in_words(change: SettingChange) -> str:
     if change.name == "*":
         return "RESET ALL"
-    if change.is_reset:
-        return f'resetting "{change.name}"'
     if not change.name:
         return "set_config() with a computed name"
+    if change.is_reset:
+        return f'resetting "{change.name}"'
     # Not the value: it may be a secret, and reasons are recorded.
     return f'setting "{change.name}"'

@@ -16,8 +16,8 @@ from proxy.policy.decision import Context, Decision
 from proxy.policy.explanations import default_reason
 from proxy.policy.patterns import nearest
 from proxy.policy.rules import CompiledRule
-from proxy.sql.facts import Facts, Kind, Scope, SettingChange
-from proxy.sql.functions import SIDE_EFFECTS
+from proxy.sql.facts import STRONGEST_FIRST, Facts, Kind, Scope, SettingChange
+from proxy.sql.functions import EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -44,7 +44,9 @@ REMEMBERED: Final = 2048
 REMEMBERED_PARTS: Final = 64
 """Questions with more relations or functions than this are not worth the memory."""
 
-_STRENGTH: Final = {kind: rank for rank, kind in enumerate(Kind)}
+_STRENGTH: Final[dict[str, int]] = {
+    kind: rank for rank, kind in enumerate(STRONGEST_FIRST)
+}
 
 _NOWHERE: Final = Context()
 
@@ -119,6 +121,7 @@ class RolePolicy:
             facts.flags,
             facts.settings,
             facts.lock_mode,
+            facts.operators,
             context.quarantined,
             context.database if self._asks_database else "",
         )
@@ -246,7 +249,7 @@ class Policy:
     """A policy document, compiled: asked for every statement of every session."""
 
     def __init__(
-        self, document: Document, *, effects: Mapping[str, Effect] = SIDE_EFFECTS
+        self, document: Document, *, effects: Mapping[str, Effect] = EFFECTS
     ) -> None:
         self.document = document
         self.name = document.model.name
@@ -328,9 +331,7 @@ def _decide_all(
         return _of_statement(refusal, index)
     if not decisions:
         return Decision(allowed=True, rule=EMPTY, reason="there is nothing to run")
-    index = max(
-        range(len(decisions)), key=lambda each: _STRENGTH[Kind(decisions[each].kind)]
-    )
+    index = min(range(len(decisions)), key=lambda at: _STRENGTH[decisions[at].kind])
     return _of_statement(decisions[index], index)
 
 

@@ -54,10 +54,8 @@ def default_reason(
     match act:
         case FunctionUse():
             return _of_function(act, policy)
-        case SettingChange(is_reset=False):
-            return _of_setting(act, values)
         case SettingChange():
-            return "", _SETTING_HINT
+            return _of_setting(act, values)
         case KindAct(kind=Kind.UNKNOWN):
             return "pgwarden does not know what it does", ""
         case _:
@@ -77,7 +75,7 @@ def _of_function(use: FunctionUse, policy: str) -> tuple[str, str]:
 def _of_setting(change: SettingChange, values: Sequence[str]) -> tuple[str, str]:
     if not change.name:
         return "it may be any setting", "Give the setting's name as a constant."
-    if not values:
+    if change.is_reset or not values:
         return "", _SETTING_HINT
     listed = ", ".join(f'"{value}"' for value in dict.fromkeys(values))
     return f"it may only be set to {listed}, given as a constant", _SETTING_HINT

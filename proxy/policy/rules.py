@@ -73,7 +73,7 @@ class CompiledRule:
         return self._matcher.covers(act)
 
     def values_of(self, setting: str) -> list[str]:
-        """The values of this setting that the rule lists, as the document words them."""
+        """The values of this setting that the rule lists, as it words them."""
         return self._matcher.values_of(setting)
 
 
@@ -110,11 +110,14 @@ class _Matcher:
         "_actions",
         "_everything",
         "_flags",
+        "_forbids",
         "_functions",
         "_kinds",
         "_lock_modes",
         "_relations",
         "_resets",
+        "_resets_any",
+        "_resets_computed",
         "_settings",
     )
 
@@ -145,7 +148,11 @@ class _Matcher:
             _SettingMatcher(match, forbids=forbids)
             for match in document.setting_matches(acts.settings)
         ]
-        self._resets = Pattern(document.words(acts.resets))
+        resets = document.words(acts.resets)
+        self._forbids = forbids
+        self._resets = Pattern(resets)
+        self._resets_any = bool(resets)
+        self._resets_computed = COMPUTED in resets
 
     def covers(self, act: Act) -> bool:
         if self._everything:
@@ -177,7 +184,11 @@ class _Matcher:
 
     def _covers_setting(self, change: SettingChange) -> bool:
         if change.is_reset:
-            return self._resets.matches("all" if change.name == "*" else change.name)
+            if change.name:
+                name = "all" if change.name == "*" else change.name
+                return self._resets.matches(name)
+            # A computed name may be any: a forbid covers it, a permit only by its word.
+            return self._resets_any if self._forbids else self._resets_computed
         return any(setting.covers(change) for setting in self._settings)
 
 

@@ -131,7 +131,9 @@ def setting(name: str, value: str | None, *, reset: bool = False) -> Facts:
     )
 
 
-def decide(policy: Policy, facts: Facts, role: str = "reader", **context: Any) -> Decision:
+def decide(
+    policy: Policy, facts: Facts, role: str = "reader", **context: Any
+) -> Decision:
     return policy.decide(role, [facts], Context(**context))
 
 
@@ -181,6 +183,7 @@ def test_a_read_is_allowed_with_rule_and_reason(policy: Policy) -> None:
         (setting("transaction_read_only", None), 'it may only be set to "on"'),
         (setting("", "postgres"), "set_config() with a computed name is not allowed"),
         (setting("", None), "set_config() with a computed name is not allowed"),
+        (setting("", None, reset=True), "set_config() with a computed name"),
         (
             setting("transaction_read_only", None, reset=True),
             'resetting "transaction_read_only" is not allowed for role reader: '
@@ -207,7 +210,9 @@ def test_each_act_needs_a_permit(policy: Policy, facts: Facts, reason: str) -> N
 @pytest.mark.parametrize(
     "facts",
     [
-        read(columns=(("t", "name"), ("", "id")), flags=frozenset({Flag.ATTRIBUTE_CALL})),
+        read(
+            columns=(("t", "name"), ("", "id")), flags=frozenset({Flag.ATTRIBUTE_CALL})
+        ),
         function("order_total", Effect.UNKNOWN),
         function("lower", Effect.NONE, "pg_catalog"),
         setting("application_name", "x"),
@@ -313,7 +318,11 @@ def test_startup_settings(policy: Policy) -> None:
 
 def test_roles(policy: Policy) -> None:
     reader, changer, watcher = map(policy.role, policy.roles)
-    assert (reader.read_only, reader.upstream, reader.may_login) == (True, "reader", True)
+    assert (reader.read_only, reader.upstream, reader.may_login) == (
+        True,
+        "reader",
+        True,
+    )
     assert changer.read_only is False
     assert (watcher.may_login, watcher.login_reason) == (False, "use the console")
     assert watcher.login_hint == "see /log"

@@ -1,7 +1,7 @@
 """Oracle (v): a slow evaluator, written from README's words, agrees with the fast one.
 
-It shares no code with `proxy.policy.rules`: it reads the document's model directly, looks
-at every rule for every act, remembers nothing, and has its own wildcards.
+It shares no code with `proxy.policy.rules`: it reads the document's model directly,
+looks at every rule for every act, remembers nothing, and has its own wildcards.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class Naive:
         for _, column in facts.columns:
             if column in EFFECTS:
                 yield "functions", FunctionUse("", column, EFFECTS[column])
+        for schema, operator in facts.operators:
+            yield "functions", FunctionUse(schema, operator, Effect.UNKNOWN)
         yield from (("relations", each) for each in facts.relations)
         for change in facts.settings:
             yield ("resets" if change.is_reset else "settings"), change
@@ -111,6 +113,9 @@ class Naive:
                 for each in listed
             )
         if dimension == "resets":
+            if act.name == "":
+                words = self.words(listed)
+                return bool(words) if forbids else "computed" in words
             return like(self.words(listed), "all" if act.name == "*" else act.name)
         if dimension == "settings":
             return any(
@@ -136,14 +141,11 @@ class Naive:
             return True
         if act.value is None:
             return forbids
-        for value in each.values:
-            for spellings in (TRUE, FALSE):
-                if value.lower() == ("on" if spellings is TRUE else "off"):
-                    if act.value.lower() in spellings:
-                        return True
-            if act.value.lower() == value.lower():
-                return True
-        return False
+        written = act.value.lower()
+        return any(
+            written in {"on": TRUE, "off": FALSE}.get(value.lower(), {value.lower()})
+            for value in each.values
+        )
 
     def verdict(self, role: str, facts: Facts, context: Context) -> tuple[bool, bool]:
         rules = [
@@ -196,7 +198,7 @@ acts = st.fixed_dictionaries(
                 {},
                 optional={
                     "names": name_words,
-                    "effects": some(["none", "sleep", "*"], least=1),
+                    "effects": some(["none", "sleep", "unknown", "*"], least=1),
                 },
             ),
             max_size=2,
@@ -218,7 +220,7 @@ acts = st.fixed_dictionaries(
             ),
             max_size=2,
         ),
-        "resets": some([*SETTINGS, "all", "*"]),
+        "resets": some([*SETTINGS, "all", "computed", "*"]),
         "lock_modes": some(["share", "access *"]),
     },
 ).filter(lambda each: any(each.values()))
@@ -302,7 +304,7 @@ made_facts = st.builds(
         )
         | st.builds(
             SettingChange,
-            st.sampled_from(["*", *SETTINGS]),
+            st.sampled_from(["", "*", *SETTINGS]),
             st.none(),
             st.just(Scope.SESSION),
             st.just(True),
@@ -310,6 +312,7 @@ made_facts = st.builds(
     ),
     flags=st.frozensets(st.sampled_from([Flag(each) for each in FLAGS])),
     lock_mode=st.sampled_from(["", "share", "access share"]),
+    operators=few(st.tuples(st.just("s"), st.sampled_from(["a", "+"]))),
     columns=few(st.tuples(st.just("t"), st.sampled_from(["zap", "id"]))),
 )
 contexts = st.builds(

@@ -1,0 +1,259 @@
+"""`pgwarden check`: the decision that the wire would make, offline.
+
+`proxy.cli.main` registers `check`. Exit status: 0 all allowed, 1 something refused,
+2 usage. Next: `proxy.cli.offline` and `proxy.cli.lines`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from msgspec import Struct, structs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proxy.audit.tail import printable
+from proxy.cli.lines import LineJudge, lines_of
+from proxy.cli.offline import (
+    NO_CATALOG,
+    OfflineSession,
+    fail,
+    load_policy,
+    read_text,
+)
+from proxy.errors import ConfigError
+from proxy.policy.decision import Context, Decision
+from proxy.policy.evaluate import Policy
+from proxy.session.judge import Judge, Judged
+from proxy.shipped import policy_path
+
+SHOWN_CHARACTERS: Final = 70
+"""Of a statement in the table: enough to recognise it."""
+
+_BLANK: Final = re.compile(rb"(?:\s|--[^\n\r]*|/\*(?:[^*]|\*(?!/))*\*/|;)*")
+"""What stands before a statement and is none of it; for line numbers only."""
+
+
+class Verdict(Struct, frozen=True):
+    """One statement of one file, with its decision."""
+
+    file: str
+    line: int
+    statement: str
+    decision: str
+    rule: str
+    reason: str
+    hint: str
+    sqlstate: str
+
+
+def check(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE.sql]...|-", help='SQL files; "-" reads stdin.'),
+    ] = None,
+    *,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Policy document.", show_default="policies/production.yaml"),
+    ] = None,
+    role: Annotated[str, typer.Option(help="Role to judge for.")] = "developer",
+    database: Annotated[
+        str, typer.Option(help="Name of the database it would run on.")
+    ] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object for machines.")
+    ] = False,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(
+            metavar="-|FILE",
+            help='Answer lines {"id": ..., "sql": ...} one by one, each as a session '
+            "of its own.",
+        ),
+    ] = None,
+) -> None:
+    """Say of each statement whether pgwarden would let it pass, and why not.
+
+    The same decision as on the wire, without a server. Exit status: 0 everything
+    is allowed, 1 something is refused, 2 wrong usage or a policy that does not load.
+
+    Examples: pgwarden check --role migrator prisma/migrations/*/migration.sql;
+    echo 'DROP TABLE users' | pgwarden check -
+    """
+    try:
+        if jsonl is not None:
+            _refuse_files(files)
+            raise typer.Exit(_answer_lines(jsonl, policy, role))
+        loaded = load_policy(policy)
+        loaded.role(role)
+        sources = _sources(files)
+    except ConfigError as error:
+        fail(error)
+    verdicts = [
+        verdict
+        for name, text in sources
+        for verdict in judge_text(loaded, role, text, name=name, database=database)
+    ]
+    if as_json:
+        _print_json(loaded, role, verdicts)
+    else:
+        _print_table(loaded, role, verdicts)
+    raise typer.Exit(int(any(each.decision == "deny" for each in verdicts)))
+
+
+def judge_text(
+    policy: Policy, role: str, text: bytes, *, name: str, database: str = ""
+) -> list[Verdict]:
+    """Each statement of a text with its decision, or one verdict on all of it."""
+    judge = Judge(policy, role, database=database)
+    decision, judged = OfflineSession(judge).send(text)
+    if judged is None or not _can_be_split(judged):
+        line = _line_at(text, decision.position)
+        return [_verdict(name, line, text, decision)]
+    verdicts = []
+    context = Context(database=database)
+    for facts in judged.statements:
+        start, length = facts.location
+        blank = _BLANK.match(text, start)
+        begin = blank.end() if blank else start
+        end = start + length if length else len(text)
+        verdicts.append(
+            _verdict(
+                name,
+                text.count(b"\n", 0, begin) + 1,
+                text[begin:end],
+                policy.decide(role, [facts], context),
+            )
+        )
+    return verdicts
+
+
+def _can_be_split(judged: Judged) -> bool:
+    """Whether each statement has facts, with what its EXECUTE runs folded in."""
+    if judged.analysis.trouble is not None:
+        return False
+    return judged.decision.allowed or not judged.decision.rule.startswith("session.")
+
+
+def _line_at(text: bytes, position: int) -> int:
+    before = text.decode("utf-8", "replace")[: max(position - 1, 0)]
+    return before.count("\n") + 1
+
+
+def _verdict(name: str, line: int, statement: bytes, decision: Decision) -> Verdict:
+    words = b" ".join(statement[: 4 * SHOWN_CHARACTERS].split())
+    shown = words.decode("utf-8", "replace")
+    if len(shown) > SHOWN_CHARACTERS:
+        shown = shown[: SHOWN_CHARACTERS - 1] + "…"
+    return Verdict(
+        file=name,
+        line=line,
+        statement=shown,
+        decision="allow" if decision.allowed else "deny",
+        rule=decision.rule,
+        reason=decision.reason,
+        hint=decision.hint,
+        sqlstate=decision.sqlstate,
+    )
+
+
+def _sources(files: list[str] | None) -> list[tuple[str, bytes]]:
+    if not files:
+        if sys.stdin.isatty():
+            raise ConfigError('no file given: name SQL files, or "-" to read stdin')
+        files = ["-"]
+    return [
+        ("<stdin>", sys.stdin.buffer.read()) if name == "-" else (name, _bytes(name))
+        for name in files
+    ]
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise ConfigError(f"{name}: {reason}") from None
+
+
+def _refuse_files(files: list[str] | None) -> None:
+    if files:
+        raise ConfigError("--jsonl takes no SQL files beside it")
+
+
+def _answer_lines(source: str, policy: Path | None, role: str) -> int:
+    path = policy or policy_path("production")
+    text = read_text(path)
+    load_policy(path).role(role)
+    if source == "-":
+        return _answer_stream(
+            sys.stdin.buffer, LineJudge(text, source=str(path), role=role)
+        )
+    try:
+        with Path(source).open("rb") as stream:
+            judge = LineJudge(text, source=str(path), role=role)
+            return _answer_stream(stream, judge)
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise ConfigError(f"{source}: {reason}") from None
+
+
+def _answer_stream(stream: object, judge: LineJudge) -> int:
+    status = 0
+    with judge:
+        for line in lines_of(stream):  # type: ignore[arg-type]
+            found = judge.answer(line)
+            status |= found["decision"] == "deny"
+            sys.stdout.write(json.dumps(found) + "\n")
+            sys.stdout.flush()
+    return int(status)
+
+
+def _print_json(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
+    plain = {
+        "policy": policy.name,
+        "policy_version": policy.version,
+        "role": role,
+        "catalog": None,
+        "note": NO_CATALOG,
+        "allowed": all(each.decision == "allow" for each in verdicts),
+        "statements": [structs.asdict(each) for each in verdicts],
+    }
+    sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+
+
+def _print_table(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    table = Table("where", "decision", "rule", "statement", box=None, pad_edge=False)
+    for each in verdicts:
+        is_allowed = each.decision == "allow"
+        table.add_row(
+            Text(printable(f"{each.file}:{each.line}"), "dim"),
+            Text(each.decision, "green" if is_allowed else "bold red"),
+            Text(each.rule, "" if is_allowed else "red"),
+            Text(printable(each.statement)),
+        )
+    if verdicts:
+        console.print(table)
+    refused = [each for each in verdicts if each.decision == "deny"]
+    for each in refused:
+        place = printable(f"{each.file}:{each.line}")
+        console.print(Text(f"\n{place}: {printable(each.reason)}", "red"))
+        if each.hint:
+            console.print(Text(f"  hint: {printable(each.hint)}"))
+    summary = (
+        f"{len(refused)} of {len(verdicts)} statements refused"
+        if refused
+        else f"all {len(verdicts)} statements allowed"
+    )
+    console.print(
+        Text(f"\n{summary} for role {role} by policy {policy.name} ({policy.version})")
+    )
+    sys.stderr.write(f"note: {NO_CATALOG}\n")

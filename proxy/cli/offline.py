@@ -1,0 +1,107 @@
+"""A session that exists on paper only: judged like the wire, never connected.
+
+Shared by `pgwarden check`, `explain` and `policy test`. Next: `proxy.session.judge`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from proxy.errors import SYNTAX_ERROR, ConfigError
+from proxy.policy.decision import Decision
+from proxy.policy.documents import load
+from proxy.policy.evaluate import NOT_UNDERSTOOD, Policy
+from proxy.shipped import policy_path
+
+if TYPE_CHECKING:
+    from proxy.session.judge import Judge, Judged
+    from proxy.sql.facts import Facts
+
+DEFAULT_POLICY = "production"
+
+NO_CATALOG = (
+    "judged without the database's catalog, so strictly: functions that pgwarden "
+    "does not know are refused, whatever they do"
+)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it can't be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {(error.strerror or 'unreadable').lower()}"
+        ) from None
+
+
+def load_policy(path: Path | None) -> Policy:
+    """The policy in a file, or the shipped production policy.
+
+    Raises:
+        ConfigError: what is wrong with it, line by line.
+    """
+    path = path or policy_path(DEFAULT_POLICY)
+    return Policy(load(read_text(path), source=str(path)))
+
+
+def fail(error: ConfigError) -> NoReturn:
+    """What is wrong, one line each, and exit status 2."""
+    hint = f" ({error.hint})" if error.hint else ""
+    sys.stderr.write(f"pgwarden: {error.message}{hint}\n")
+    raise typer.Exit(2)
+
+
+class OfflineSession:
+    """One session of one role: what it prepared, and whether it is in quarantine."""
+
+    def __init__(self, judge: Judge, *, is_quarantined: bool = False) -> None:
+        self._judge = judge
+        self._prepared: dict[str, Facts] = {}
+        self.is_quarantined = is_quarantined
+
+    def send(self, text: bytes) -> tuple[Decision, Judged | None]:
+        """The decision on one Query of this text, and what it was based on."""
+        if b"\0" in text:
+            return _has_nul(text), None
+        judged = self._judge.judge(
+            text, quarantined=self.is_quarantined, prepared=self._prepared
+        )
+        decision = judged.decision
+        if decision.allowed:
+            self._remember(judged)
+        self.is_quarantined = self.is_quarantined or decision.quarantines
+        return decision, judged
+
+    def _remember(self, judged: Judged) -> None:
+        for facts in judged.statements:
+            for effect in facts.names:
+                if effect.verb == "prepare" and effect.name is not None:
+                    if facts.prepared is not None:
+                        self._prepared.setdefault(effect.name, facts.prepared)
+                elif effect.verb in {"deallocate", "discard"}:
+                    if effect.name is None:
+                        self._prepared.clear()
+                    else:
+                        self._prepared.pop(effect.name, None)
+
+
+def _has_nul(text: bytes) -> Decision:
+    position = len(text[: text.index(b"\0")].decode("utf-8", "replace")) + 1
+    return Decision(
+        allowed=False,
+        rule=NOT_UNDERSTOOD,
+        reason="a statement can't hold a NUL byte",
+        sqlstate=SYNTAX_ERROR,
+        position=position,
+    )
