@@ -7,8 +7,11 @@ Plain frozen values that `proxy.sql.analyse` makes from libpg_query's tree and
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
+
+T = TypeVar("T")
 
 
 class Kind(StrEnum):
@@ -109,6 +112,8 @@ class Scope(StrEnum):
     SESSION = "session"
     LOCAL = "local"
     STARTUP = "startup"
+    STORED = "stored"
+    """For later sessions or calls: ALTER ROLE or DATABASE SET, a function's SET."""
 
 
 class RelationUse(Struct, frozen=True):
@@ -174,6 +179,8 @@ class Facts(Struct, frozen=True):
             notation, which may be function calls.
         location: byte offset and length of the statement in its text (length 0:
             to the end).
+        operators: (schema, operator) pairs of operators written OPERATOR(schema.op)
+            with a schema other than pg_catalog: they may run any function.
     """
 
     kind: Kind
@@ -190,6 +197,7 @@ class Facts(Struct, frozen=True):
     prepared: Facts | None = None
     columns: tuple[tuple[str, str], ...] = ()
     location: tuple[int, int] = (0, 0)
+    operators: tuple[tuple[str, str], ...] = ()
 
 
 class Trouble(Struct, frozen=True):
@@ -211,3 +219,66 @@ class Analysis(Struct, frozen=True):
     statements: tuple[Facts, ...]
     recorded_text: str
     trouble: Trouble | None = None
+
+
+# What a statement's single `kind` is, where it does several things: the first of these.
+STRONGEST_FIRST: Final = (
+    Kind.UNKNOWN,
+    Kind.COPY_FILE,
+    Kind.SYSTEM,
+    Kind.DATABASE,
+    Kind.PRIVILEGE,
+    Kind.TRUNCATE,
+    Kind.DDL,
+    Kind.MERGE,
+    Kind.DELETE,
+    Kind.UPDATE,
+    Kind.INSERT,
+    Kind.COPY_IN,
+    Kind.PROCEDURE,
+    Kind.TWO_PHASE,
+    Kind.MAINTENANCE,
+    Kind.LOCK,
+    Kind.NOTIFY,
+    Kind.EXECUTE,
+    Kind.TRANSACTION,
+    Kind.SESSION,
+    Kind.CURSOR,
+    Kind.COPY_OUT,
+    Kind.READ,
+)
+_STRENGTH: Final = {kind: rank for rank, kind in enumerate(STRONGEST_FIRST)}
+
+
+def strongest(kinds: frozenset[Kind]) -> Kind:
+    """The kind that decides how a statement is counted."""
+    return min(kinds, key=_STRENGTH.__getitem__)
+
+
+def merge_executed(execute: Facts, prepared: Facts) -> Facts:
+    """The facts of an EXECUTE with those of what it runs folded in.
+
+    `prepared` is either a PREPARE, of which only the body counts, or any other
+    statement (a protocol-level Parse shares the name space).
+    """
+    body = prepared.prepared or prepared
+    kinds = execute.kinds | body.kinds
+    return structs.replace(
+        execute,
+        kind=strongest(kinds),
+        kinds=kinds,
+        actions=_union(execute.actions, body.actions),
+        relations=_union(execute.relations, body.relations),
+        functions=_union(execute.functions, body.functions),
+        settings=_union(execute.settings, body.settings),
+        flags=execute.flags | body.flags,
+        names=_union(execute.names, body.names),
+        lock_mode=execute.lock_mode or body.lock_mode,
+        transaction=execute.transaction or body.transaction,
+        columns=_union(execute.columns, body.columns),
+        operators=_union(execute.operators, body.operators),
+    )
+
+
+def _union(first: tuple[T, ...], second: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(first + second)) if second else first
