@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml requirements.lock
 	  "$$found" -m venv $(VENV); \
 	fi; \
 	echo "installing the versions in requirements.lock"; \
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock; \
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.lock; \
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
 	touch $(STAMP)
 

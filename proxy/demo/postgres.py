@@ -137,8 +137,7 @@ class Cluster:
                 break
             time.sleep(_RETRY_S)
         raise UnavailableError(
-            f"the embedded postgres did not start:
-{children.last_lines(self.log_path)}"
+            f"the embedded postgres did not start:\n{children.last_lines(self.log_path)}"
         )
 
     def stop(self) -> None:
@@ -210,8 +209,7 @@ class Cluster:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UnavailableError(f"initdb did not finish: {error}") from error
         if done.returncode != 0:
-            raise UnavailableError(f"initdb failed:
-{done.stdout[-2000:].rstrip()}")
+            raise UnavailableError(f"initdb failed:\n{done.stdout[-2000:].rstrip()}")
 
     def _check_version(self) -> None:
         made_by = (self.plan.data / "PG_VERSION").read_text("ascii").strip()
