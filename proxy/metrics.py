@@ -231,7 +231,7 @@ class Metrics:
         histogram.total += seconds
 
     def _histogram_of(self, role: str) -> Histogram:
-        if len(self._statement_s) >= MAX_SERIES:
+        if role not in self._statement_s and len(self._statement_s) >= MAX_SERIES:
             role = "other"
         return self._statement_s.setdefault(role, Histogram(STATEMENT_BUCKETS))
 

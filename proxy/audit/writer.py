@@ -9,6 +9,7 @@ refused), and the first one that succeeds again ends the outage by itself. Next:
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -99,12 +100,14 @@ class ChainWriter:
         self._lock = _lock_worker(folder, worker)
         try:
             self._previous = latest_link(folder, worker)
-            self._write((), at)
-        except AuditUnavailable:
-            return
-        except BaseException:
+        except OSError as error:
             os.close(self._lock)
-            raise
+            raise ConfigError(
+                f'audit file "{error.filename}" can\'t be read: {error.strerror}',
+                hint="the new file must state how the one before it ends",
+            ) from error
+        with contextlib.suppress(AuditUnavailable):
+            self._write((), at)
 
     @property
     def is_available(self) -> bool:

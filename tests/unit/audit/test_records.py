@@ -143,6 +143,10 @@ def test_bytes_that_are_not_utf8_are_kept_and_marked() -> None:
     assert record["escaped"] == ["application_name"]
     assert record["application_name"] == r"caf\xe9 \\xe9"
     assert record["text"] == r"\xe9"
+    detail = session().internal("p", detail={"\ud800": "\ud800"})
+    assert read(detail)["detail"] == {r"\xed\xa0\x80": r"\xed\xa0\x80"}
+    started = SessionStart(authentication="\udcff", client_port=5)
+    assert read(session().start(started))["client_port"] == 5
 
 
 @given(st.binary())

@@ -339,3 +339,16 @@ def test_closing_in_an_outage_is_not_an_error(
     ChainWriter(tmp_path, at=T0 + 1).close(T0 + 1)
     report = verify_folder(tmp_path)
     assert (report.findings, report.notices) == ([], [])
+
+
+def test_a_file_before_that_cannot_be_read_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: Path, _worker: str) -> None:
+        raise OSError(5, "Input/output error", "audit-0.jsonl")
+
+    monkeypatch.setattr(module, "latest_link", fail)
+    with pytest.raises(ConfigError, match="be read: Input"):
+        ChainWriter(tmp_path, at=T0)
+    monkeypatch.undo()
+    ChainWriter(tmp_path, at=T0).close(T0)
