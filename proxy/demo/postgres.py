@@ -136,9 +136,8 @@ class Cluster:
             if not any(passing in said for passing in _PASSING_TROUBLE):
                 break
             time.sleep(_RETRY_S)
-        raise UnavailableError(
-            f"the embedded postgres did not start:\n{children.last_lines(self.log_path)}"
-        )
+        said_last = children.last_lines(self.log_path)
+        raise UnavailableError(f"the embedded postgres did not start:\n{said_last}")
 
     def stop(self) -> None:
         """Fast shutdown, then immediate; clients are disconnected."""
