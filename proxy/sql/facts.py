@@ -116,7 +116,7 @@ class Scope(StrEnum):
     """For later sessions or calls: ALTER ROLE or DATABASE SET, a function's SET."""
 
 
-class RelationUse(Struct, frozen=True):
+class RelationUse(Struct, frozen=True, gc=False):
     """A relation as the text names it; `schema` is "" where the text gives none."""
 
     schema: str
@@ -124,7 +124,7 @@ class RelationUse(Struct, frozen=True):
     access: Access
 
 
-class FunctionUse(Struct, frozen=True):
+class FunctionUse(Struct, frozen=True, gc=False):
     """A called function as the text names it, and the effect its name may have."""
 
     schema: str
@@ -132,7 +132,7 @@ class FunctionUse(Struct, frozen=True):
     effect: Effect
 
 
-class SettingChange(Struct, frozen=True):
+class SettingChange(Struct, frozen=True, gc=False):
     """A run-time parameter that is set.
 
     `name` is lower case, "" where it is computed (`set_config(x, ...)`), "*" for RESET ALL
@@ -146,7 +146,7 @@ class SettingChange(Struct, frozen=True):
     is_reset: bool = False
 
 
-class NameEffect(Struct, frozen=True):
+class NameEffect(Struct, frozen=True, gc=False):
     """What a statement does to the session's name spaces.
 
     `verb` is one of prepare, execute, deallocate, declare, fetch, close, discard.
@@ -157,7 +157,7 @@ class NameEffect(Struct, frozen=True):
     name: str | None
 
 
-class Facts(Struct, frozen=True):
+class Facts(Struct, frozen=True, gc=False):
     """All that is known of one statement.
 
     Attributes:
@@ -181,6 +181,7 @@ class Facts(Struct, frozen=True):
             to the end).
         operators: (schema, operator) pairs of operators written OPERATOR(schema.op)
             with a schema other than pg_catalog: they may run any function.
+        databases: databases that are created, altered or dropped, by name.
     """
 
     kind: Kind
@@ -198,9 +199,10 @@ class Facts(Struct, frozen=True):
     columns: tuple[tuple[str, str], ...] = ()
     location: tuple[int, int] = (0, 0)
     operators: tuple[tuple[str, str], ...] = ()
+    databases: tuple[str, ...] = ()
 
 
-class Trouble(Struct, frozen=True):
+class Trouble(Struct, frozen=True, gc=False):
     """Why a text has no facts. `position` is a 1-based character offset, or 0."""
 
     sqlstate: str
@@ -209,7 +211,7 @@ class Trouble(Struct, frozen=True):
     hint: str = ""
 
 
-class Analysis(Struct, frozen=True):
+class Analysis(Struct, frozen=True, gc=False):
     """The facts of one text: its statements in order, or the trouble with it.
 
     `recorded_text` is the text with secrets redacted, for the audit log.

@@ -90,6 +90,8 @@ def _plain(
         words = action if isinstance(action, str) else action(body)
         walk.act(kind, words, *flags)
         _common(body, walk)
+        if kind is Kind.DATABASE:
+            walk.databases = (body["dbname"],)
         for field, how in touched:
             _touch(body, field, how, stack, walk)
         rest(body, stack, walk)

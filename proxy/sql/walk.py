@@ -75,6 +75,7 @@ class Walk:
     settings: tuple[SettingChange, ...] = ()
     names: tuple[NameEffect, ...] = ()
     operators: tuple[tuple[str, str], ...] = ()
+    databases: tuple[str, ...] = ()
     lock_mode = ""
     transaction = ""
     prepared: Facts | None = None
@@ -195,6 +196,7 @@ class Walk:
             tuple(self.columns),
             location,
             self.operators,
+            self.databases,
         )
 
 
