@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """One verdict on one text.
 
     Attributes:
@@ -35,7 +35,7 @@ class Decision(Struct, frozen=True):
     statement: int = 0
 
 
-class Context(Struct, frozen=True):
+class Context(Struct, frozen=True, gc=False):
     """What a decision may depend on beside the facts and the role."""
 
     database: str = ""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from proxy.audit.records import SessionRecords
     from proxy.audit.writer import ChainWriter
 
 OUTCOME_DELAY_S = 0.02
@@ -23,10 +22,6 @@ OUTCOME_DELAY_S = 0.02
 
 PROBE_EVERY_S = 1.0
 """How often a log that can't be written is tried again when no statement comes."""
-
-MOST_KEPT = 100_000
-"""Records of refusals and outcomes kept in memory while the log can't be written; the
-rest is counted. At some 600 bytes each that is 60 MB."""
 
 
 class Committable(Protocol):
@@ -52,26 +47,22 @@ class Committer:
         loop: asyncio.AbstractEventLoop,
         writer: ChainWriter,
         *,
-        own: SessionRecords,
         wall_clock: Callable[[], float],
     ) -> None:
         """Begin with an empty list.
 
         Args:
             loop: where the commits run.
-            writer: the audit log.
-            own: makes the records of what pgwarden itself does.
+            writer: the audit log; it also keeps what an outage left to be written.
             wall_clock: POSIX seconds.
         """
-        self._own = own
         self._loop = loop
         self._writer = writer
         self._wall_clock = wall_clock
         self._listed: list[Committable] = []
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._kept: list[bytes] = []
-        self._dropped = 0
+        self._own: list[bytes] = []
 
     @property
     def is_available(self) -> bool:
@@ -97,7 +88,7 @@ class Committer:
 
     def record(self, fragment: bytes) -> None:
         """Write a record that no bytes wait for; it is kept if it can't be written."""
-        self._kept.append(fragment)
+        self._own.append(fragment)
         if self._timer is None and not self._is_due:
             self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)
 
@@ -109,21 +100,19 @@ class Committer:
             self._timer = None
         members = self._listed
         self._listed = []
-        kept = self._kept
-        fragments = list(kept)
+        fragments = self._own
+        own = len(fragments)
+        self._own = []
         for member in members:
             fragments += member.take_records()
         try:
             self._writer.append(fragments, self._wall_clock())
         except AuditUnavailable:
+            kept = fragments[:own]
             for member in members:
                 kept += member.unrecorded()
-            self._bound_kept()
+            self._writer.keep(kept)
             self._timer = self._loop.call_later(PROBE_EVERY_S, self.commit)
-        else:
-            kept.clear()
-            if self._dropped:
-                self._tell_dropped()
         for member in members:
             member.is_listed = False
             member.recorded()
@@ -134,19 +123,3 @@ class Committer:
         if self._timer is not None:
             self._timer.cancel()
         self._writer.close(self._wall_clock())
-
-    def _bound_kept(self) -> None:
-        over = len(self._kept) - MOST_KEPT
-        if over > 0:
-            del self._kept[MOST_KEPT:]
-            self._dropped += over
-
-    def _tell_dropped(self) -> None:
-        self._kept.append(
-            self._own.internal(
-                "records-dropped", detail={"records": str(self._dropped)}
-            )
-        )
-        self._dropped = 0
-        if self._timer is None:
-            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from typing_extensions import override
 
@@ -219,9 +219,8 @@ class _HandshakeSide(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("not a stream transport")
-        self.transport = transport
+        # uvloop's transports have all the methods but not the base class.
+        self.transport = cast("asyncio.Transport", transport)
         self._carry_out(self._handshake.start())
 
     @override

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import structlog
 from typing_extensions import override
@@ -76,9 +76,8 @@ class Entrance(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("not a stream transport")
-        self.transport = transport
+        # uvloop's transports have all the methods but not the base class.
+        self.transport = cast("asyncio.Transport", transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._carry_out(

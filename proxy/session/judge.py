@@ -28,7 +28,7 @@ CACHED_TEXTS = 4096
 """Texts in one generation; two generations live, so at most twice as many."""
 
 
-class Judged(Struct, frozen=True):
+class Judged(Struct, frozen=True, gc=False):
     """A text with its verdict.
 
     Attributes:
