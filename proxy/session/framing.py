@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import BackendError
 from proxy.session import replies, requests
+from proxy.session.large import begin_large
 from proxy.wire.frames import HEADER, HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901 - hot pa
         if handler is None or length < 4 or length > requests.LONGEST[kind]:
             raise requests.unacceptable(kind, length)
         if end > size or length > session.limits.statement_bytes:
-            large = requests.begin_large(session, kind, data, pos, end)
+            large = begin_large(session, kind, data, pos, end)
             if large.wanted:
                 wanted = large.wanted
                 break

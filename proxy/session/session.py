@@ -14,15 +14,16 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from proxy.errors import (
-    AUDIT_UNAVAILABLE,
     BackendError,
     ErrorReport,
     FrontendError,
 )
-from proxy.session import framing, requests
+from proxy.session import framing, unrecorded
 from proxy.session.expected import Expected, Owed
 from proxy.session.names import Execution, NameSpace
+from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
 from proxy.session.refusal import Refusal
+from proxy.session.sql_names import PreparedFacts
 from proxy.wire.frames import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Session:
         transaction, still pass, so that nobody is stuck. `records` keeps what must
         still be written when the log is back.
         """
-        requests.refuse_unrecorded(self)
+        unrecorded.refuse_unrecorded(self)
 
     def committed(self) -> None:
         """The records were written: forget how to take their statements back."""
@@ -254,7 +255,7 @@ class Session:
         judged = self.judge.judge(
             text,
             quarantined=self.quarantined,
-            prepared=requests.PreparedFacts(self.statements),
+            prepared=PreparedFacts(self.statements),
         )
         self.decision_s = self.clock() - started
         return judged
@@ -308,6 +309,9 @@ class Session:
         if decision.quarantines and not self.quarantined:
             self.quarantined = True
             self.under = self.judge.under(quarantined=True)
+        return self._refusal(decision, serial)
+
+    def _refusal(self, decision: Decision, serial: int) -> Refusal:
         return Refusal(
             f"pgwarden_{self._token}_{serial}",
             ErrorReport(
@@ -319,19 +323,9 @@ class Session:
             ),
         )
 
-    def take_back(self, item: Uncommitted) -> Refusal:
-        """Turn an allowed statement into a refusal, its record being unwritable."""
-        execution = item.expected.execution
-        serial = execution.serial if execution else self._serial
-        return Refusal(
-            f"pgwarden_{self._token}_{serial}",
-            ErrorReport(
-                AUDIT_UNAVAILABLE,
-                "the audit log can't be written, so nothing may run unrecorded",
-                detail=f"rule audit.unavailable, audit id {self.made.audit_id(serial)}",
-                hint="try again; tell whoever runs pgwarden if it goes on",
-            ),
-        )
+    def take_back(self, serial: int) -> Refusal:
+        """The refusal of a statement whose record could not be written."""
+        return self._refusal(AUDIT_IS_UNAVAILABLE, serial)
 
     def record_outcome(self, execution: Execution, status: Status) -> None:
         """Record how a statement ended."""
