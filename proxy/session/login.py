@@ -10,7 +10,7 @@ Imports `wire`, `auth` and `proxy.policy.decision`. Next: `proxy.session.upstrea
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from proxy.auth.scram import ServerExchange
 from proxy.errors import (
@@ -226,6 +226,8 @@ class Login:
                 self._close()
             case StartupMessage():
                 self._startup(packet)
+            case _:
+                assert_never(packet)
         return True
 
     def _answer_ssl(self) -> None:

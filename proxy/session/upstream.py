@@ -88,15 +88,20 @@ class UpstreamHandshake:
         """
         self.phase = Phase.IDLE
         self._plan = plan
-        self._nonce = nonce
         self._salted = salted
         self._minor = min(plan.minor, codes.PROTOCOL_MINOR_LATEST)
         self._tls = False
         self._consumed = 0
         self._intake = MessageIntake(_LIMITS, error=BackendError)
         self._effects: list[Effect] = []
-        self._exchange: ClientExchange | None = None
-        self._key: tuple[KeyRequest, bytes] | None = None
+        self._exchange = ClientExchange(
+            plan.password or "",
+            nonce,
+            password_id=plan.password_id,
+            min_iterations=plan.min_iterations,
+            max_iterations=plan.max_iterations,
+        )
+        self._unconfirmed: list[tuple[KeyRequest, bytes]] = []
         self._parameters: dict[str, str] = {}
         self._relay = bytearray()
         self._notices = bytearray()
@@ -320,20 +325,12 @@ class UpstreamHandshake:
     def _begin_scram(self, mechanisms: tuple[str, ...]) -> None:
         if codes.SCRAM_SHA_256 not in mechanisms:
             raise self._unusable("the upstream does not offer SCRAM-SHA-256")
-        self._exchange = ClientExchange(
-            self._password(),
-            self._nonce,
-            password_id=self._plan.password_id,
-            min_iterations=self._plan.min_iterations,
-            max_iterations=self._plan.max_iterations,
-        )
+        self._password()
         first = self._exchange.first()
         self._send(messages.SASLInitialResponse(codes.SCRAM_SHA_256, first).encode())
         self.phase = Phase.SASL_CHALLENGE
 
     def _challenged(self, data: bytes) -> None:
-        if self._exchange is None:
-            raise self._violation("a SCRAM challenge out of order")
         request = self._exchange.challenge(data)
         known = self._salted.get(request)
         if known is not None:
@@ -343,18 +340,15 @@ class UpstreamHandshake:
         self._effects.append(DeriveKey(request))
 
     def _respond(self, request: KeyRequest, salted: bytes) -> None:
-        if self._exchange is None:
-            raise self._violation("a SCRAM challenge out of order")
-        self._key = (request, salted)
+        self._unconfirmed = [(request, salted)]
         response = self._exchange.respond(salted)
         self._send(messages.SASLResponse(response).encode())
         self.phase = Phase.SASL_FINAL
 
     def _proven(self, data: bytes) -> None:
-        if self._exchange is None or self._key is None:
-            raise self._violation("a SCRAM signature out of order")
         self._exchange.verify(data)
-        self._salted.put(*self._key)
+        for request, salted in self._unconfirmed:
+            self._salted.put(request, salted)
         self.phase = Phase.AUTHENTICATION_OK
 
     def _started(self, kind: int, body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -22,6 +23,9 @@ from proxy.session.upstream_plan import TlsMode, UpstreamPlan
 from proxy.wire import codes, messages
 from proxy.wire.errors_wire import encode_error, encode_notice
 from proxy.wire.startup import SSLRequest, StartupMessage, decode_first_packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLAN = UpstreamPlan(
     user="reader",
@@ -65,7 +69,11 @@ class Server:
     def __post_init__(self) -> None:
         secret = make_secret(self.password, salt=b"salt", iterations=1)
         self.exchange = ServerExchange((secret,), b"server-nonce")
-        self.replies = [self._asked, self._first, self._final]
+        self.replies: list[Callable[[bytes], None]] = [
+            self._asked,
+            self._first,
+            self._final,
+        ]
 
     def run(self) -> Server:
         self._do(self.up.start())
@@ -176,7 +184,7 @@ def test_notices_and_notice_of_a_lower_version_are_taken() -> None:
     notice = encode_notice(ErrorReport("01000", "careful", severity="WARNING"))
     server = Server(up, greeting=notice + GREETING)
     offer = messages.NegotiateProtocolVersion(0).encode()
-    server.says(0, offer + SASL)
+    server.says(0, offer + notice + SASL)
     ready = server.run().ready
     assert (ready.minor, ready.notices) == (0, notice)
 
@@ -367,6 +375,22 @@ def test_a_setting_that_is_no_setting_ends_the_login_before_it_begins() -> None:
     effects = handshake(replace(PLAN, settings=(("user", "admin"),))).start()
     assert len(effects) == 1
     assert "user" in last(effects).report.message
+
+
+def test_a_derived_key_is_awaited() -> None:
+    up = begun()
+    (sent,) = up.receive(SASL)
+    assert isinstance(sent, Send)
+    first = messages.SASLInitialResponse.decode(sent.data[5:]).data or b""
+    secret = make_secret("right", salt=b"salt", iterations=1)
+    challenge = ServerExchange((secret,), b"server-nonce").first(first)
+    (ask,) = up.receive(messages.AuthenticationSASLContinue(challenge).encode())
+    assert isinstance(ask, DeriveKey)
+    assert up.receive(b"R") == []
+    assert up.buffered == 1
+    effects = up.receive(bytes(codes.MAX_UPSTREAM_LOGIN_TOTAL))
+    assert "too much data" in last(effects).operator_note
+    assert up.key_derived(ask.request, ask.request.derive()) == []
 
 
 def test_a_key_nobody_asked_for_is_ignored() -> None:

@@ -80,6 +80,11 @@ def test_the_longest_startup_packet_is_that_of_postgres() -> None:
     assert packet_length((10_004).to_bytes(4, "big")) == 10_004
 
 
+def test_a_length_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(FrontendError, match="length"):
+        decode_first_packet(SSLRequest().encode() + b"x")
+
+
 @pytest.mark.parametrize(
     "body",
     [
