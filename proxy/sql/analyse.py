@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import proxy.sql.handlers
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
 from proxy.sql.facts import Analysis, Facts, Flag, Trouble
-from proxy.sql.parse import TOO_DEEP, ParseTroubleError, statements
-from proxy.sql.prescan import MAX_STATEMENTS, trouble_with
+from proxy.sql.handlers import HANDLERS
+from proxy.sql.parse import TOO_DEEP, ParseTroubleError, parse, statements
+from proxy.sql.plain_select import plain_select
+from proxy.sql.prescan import trouble_with
 from proxy.sql.redact import redacted, redacted_blindly
 from proxy.sql.walk import TooDeepError, UnknownGrammarError, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-assert_loaded: Final = proxy.sql.handlers.MEANINGS
-"""The handlers are registered by importing them."""
+MAX_STATEMENTS: Final = 10_000
+"""In one text. Facts of that many are 20 MB; a migration file has a few hundred."""
 
 
 def analyse(text: bytes) -> Analysis:
@@ -31,45 +32,33 @@ def analyse(text: bytes) -> Analysis:
     # The one place where every exception is caught: a text that breaks the parser or
     # our own code must be refused and recorded, not end the session without a word.
     try:
-        return _analyse(text)
-    except (RecursionError, MemoryError):
-        return _refused(text, TOO_DEEP)
+        trouble = trouble_with(text)
+        if trouble is None:
+            return _facts_of(text.decode())
     except Exception as error:  # noqa: BLE001 - see above
-        problem = f"statement could not be judged ({type(error).__name__})"
-        return _refused(text, Trouble(SYNTAX_ERROR, problem))
+        trouble = _trouble_of(error)
+    return Analysis((), redacted_blindly(text), trouble)
 
 
-def _analyse(text: bytes) -> Analysis:
-    trouble = trouble_with(text)
-    if trouble is not None:
-        return _refused(text, trouble)
-    try:
-        decoded = text.decode()
-    except UnicodeDecodeError as error:
-        message = f"statement text is not valid UTF-8 at byte {error.start}"
-        return _refused(text, Trouble(SYNTAX_ERROR, message))
-    try:
-        raw = statements(decoded)
-        if len(raw) > MAX_STATEMENTS:
-            message = f"more than {MAX_STATEMENTS} statements in one text"
-            return _refused(text, Trouble(TOO_LARGE, message))
-        found = tuple([_facts(statement) for statement in raw])
-    except ParseTroubleError as error:
-        return _refused(text, error.trouble)
-    except TooDeepError as error:
-        return _refused(text, Trouble(TOO_LARGE, str(error)))
-    except UnknownGrammarError as error:
-        message = f"statement uses grammar that pgwarden does not know: {error}"
-        return _refused(text, Trouble(SYNTAX_ERROR, message))
-    if _has_secret(found) or "://" in decoded:
-        decoded = redacted(decoded)
-    return Analysis(found, decoded)
+def _facts_of(text: str) -> Analysis:
+    json = parse(text)
+    plain = plain_select(json)
+    if plain is not None:
+        return Analysis((plain,), redacted(text) if "://" in text else text)
+    raw = statements(json)
+    if len(raw) > MAX_STATEMENTS:
+        message = f"more than {MAX_STATEMENTS} statements in one text"
+        raise ParseTroubleError(Trouble(TOO_LARGE, message))
+    found = tuple([_walked(statement) for statement in raw])
+    if "://" in text or _has_secret(found):
+        text = redacted(text)
+    return Analysis(found, text)
 
 
-def _facts(raw: dict[str, Any]) -> Facts:
+def _walked(raw: dict[str, Any]) -> Facts:
     statement = raw["stmt"]
     (verb,) = statement
-    walk = Walk()
+    walk = Walk(HANDLERS)
     walk.run([statement])
     location = (raw.get("stmt_location", 0), raw.get("stmt_len", 0))
     return walk.facts(verb, location)
@@ -79,5 +68,19 @@ def _has_secret(found: Iterable[Facts]) -> bool:
     return any(Flag.SECRET in facts.flags for facts in found)
 
 
-def _refused(text: bytes, trouble: Trouble) -> Analysis:
-    return Analysis((), redacted_blindly(text), trouble)
+def _trouble_of(error: Exception) -> Trouble:
+    match error:
+        case ParseTroubleError():
+            return error.trouble
+        case UnicodeDecodeError():
+            message = f"statement text is not valid UTF-8 at byte {error.start}"
+            return Trouble(SYNTAX_ERROR, message)
+        case TooDeepError():
+            return Trouble(TOO_LARGE, str(error))
+        case RecursionError() | MemoryError():
+            return TOO_DEEP
+        case UnknownGrammarError():
+            message = f"statement uses grammar that pgwarden does not know: {error}"
+            return Trouble(SYNTAX_ERROR, message)
+        case _:
+            return Trouble(SYNTAX_ERROR, "statement could not be judged")

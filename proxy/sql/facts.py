@@ -57,7 +57,7 @@ class Access(StrEnum):
 
 
 class Effect(StrEnum):
-    """What calling a function can do beyond returning a value. NONE is an allow-list."""
+    """What calling a function can do beyond returning a value. NONE: an allow-list."""
 
     NONE = "none"
     UNKNOWN = "unknown"
@@ -100,7 +100,7 @@ class Flag(StrEnum):
     EXPLAIN_ANALYZE = "explain_analyze"
     ATTRIBUTE_CALL = "attribute_call"
     """`(x).f` or `t.f` may call function f: no FuncCall shows it."""
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - a name
     """The text holds a password or connection string; it is redacted in records."""
     CASCADE = "cascade"
     CONCURRENTLY = "concurrently"
@@ -135,8 +135,8 @@ class FunctionUse(Struct, frozen=True, gc=False):
 class SettingChange(Struct, frozen=True, gc=False):
     """A run-time parameter that is set.
 
-    `name` is lower case, "" where it is computed (`set_config(x, ...)`), "*" for RESET ALL
-    and DISCARD ALL. `value` is None where it is computed, bound or the default;
+    `name` is lower case, "" where it is computed (`set_config(x, ...)`), "*" for RESET
+    ALL and DISCARD ALL. `value` is None where it is computed, bound or the default;
     `is_reset` tells the last one apart.
     """
 

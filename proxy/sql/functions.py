@@ -1,9 +1,9 @@
 """What calling a function by name may do, by the tables in `proxy/sql/data`.
 
-An allow-list: `functions.txt` names the built-in functions that only return a value, and
-`effects.txt` those that do more, with the reason. Any other name is UNKNOWN, as is a name
-in a schema of the user's. A user's function of a built-in's name may still be chosen for
-its argument types; that takes the catalog to tell.
+An allow-list: `functions.txt` names the built-in functions that only return a value,
+and `effects.txt` those that do more, with the reason. Any other name is UNKNOWN, as is
+one in a schema of the user's. A user's function of a built-in's name may still be
+chosen for its argument types; that takes the catalog to tell.
 
 Reads the two files once, at import. Next: `proxy.sql.parts`, which asks for each call.
 """
@@ -15,7 +15,19 @@ from typing import Final
 
 from proxy.sql.facts import Effect, FunctionUse
 
-_INFORMATION_SCHEMA: Final = ["_pg_char_max_length", "_pg_char_octet_length", "_pg_datetime_precision", "_pg_expandarray", "_pg_index_position", "_pg_interval_type", "_pg_numeric_precision", "_pg_numeric_precision_radix", "_pg_numeric_scale", "_pg_truetypid", "_pg_truetypmod"]
+_INFORMATION_SCHEMA: Final = (
+    "_pg_char_max_length",
+    "_pg_char_octet_length",
+    "_pg_datetime_precision",
+    "_pg_expandarray",
+    "_pg_index_position",
+    "_pg_interval_type",
+    "_pg_numeric_precision",
+    "_pg_numeric_precision_radix",
+    "_pg_numeric_scale",
+    "_pg_truetypid",
+    "_pg_truetypmod",
+)
 """Functions behind the information_schema's views; JDBC calls some by name."""
 
 

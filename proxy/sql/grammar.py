@@ -1,7 +1,7 @@
 """How each field of each node class of PostgreSQL's raw grammar is treated.
 
-The tables name a class, then its fields as libpg_query's JSON spells them. A mark behind
-the field says what is in it:
+The tables name a class, then its fields as libpg_query's JSON spells them. A mark
+behind the field says what is in it:
 
 - none: a plain value (name, number, flag, enum); nothing below it
 - `>` one node, which carries its class name

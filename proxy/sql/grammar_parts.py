@@ -147,6 +147,14 @@ OidList items*
 
 # Classes that only parse analysis and planning make. libpg_query never puts them into a
 # raw tree; if one came, what it means would be unknown, so it is refused.
-NEVER_RAW: Final = frozenset(
-    ["Aggref", "AlternativeSubPlan", "ArrayCoerceExpr", "ArrayExpr", "CallContext", "CaseTestExpr", "CoerceToDomain", "CoerceToDomainValue", "CoerceViaIO", "CollateExpr", "ConvertRowtypeExpr", "FieldSelect", "FieldStore", "FromExpr", "FuncExpr", "InferenceElem", "InlineCodeBlock", "JsonConstructorExpr", "JsonExpr", "MergeAction", "OnConflictExpr", "OpExpr", "Param", "PartitionRangeDatum", "PLAssignStmt", "Query", "RTEPermissionInfo", "RangeTblEntry", "RangeTblFunction", "RangeTblRef", "RelabelType", "ReturningExpr", "RowCompareExpr", "RowMarkClause", "ScalarArrayOpExpr", "SetOperationStmt", "SortGroupClause", "SubPlan", "SubscriptingRef", "TableFunc", "TableSampleClause", "TargetEntry", "Var", "WindowClause", "WindowFunc", "WindowFuncRunCondition", "WithCheckOption"]
-)
+NEVER_RAW: Final = """
+Aggref AlternativeSubPlan ArrayCoerceExpr ArrayExpr CallContext CaseTestExpr
+CoerceToDomain CoerceToDomainValue CoerceViaIO CollateExpr ConvertRowtypeExpr
+FieldSelect FieldStore FromExpr FuncExpr InferenceElem InlineCodeBlock
+JsonConstructorExpr JsonExpr MergeAction OnConflictExpr OpExpr Param
+PartitionRangeDatum PLAssignStmt Query RTEPermissionInfo RangeTblEntry
+RangeTblFunction RangeTblRef RelabelType ReturningExpr RowCompareExpr RowMarkClause
+ScalarArrayOpExpr SetOperationStmt SortGroupClause SubPlan SubscriptingRef TableFunc
+TableSampleClause TargetEntry Var WindowClause WindowFunc WindowFuncRunCondition
+WithCheckOption
+"""

@@ -16,10 +16,10 @@ from pglast import Error
 from pglast.parser import scan
 
 MAX_TOKENS: Final = 400_000
-"""Tokens after multiplication: the parse tree of a token takes some 100 bytes of JSON."""
+"""Tokens after multiplication; one takes some 100 bytes of JSON in the tree."""
 
 _MAY_ASSIGN = re.compile(rb"\)[\s\x0b]*(?:=|--|/\*)")
-"""A `)` before a `=`, as every multi-column assignment has one; comments may be between."""
+"""A `)` before a `=`, as every multi-column assignment has; comments may be between."""
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _DOLLAR_TAG = re.compile(rb"\$[^$\s]*[\x80-\xff]")
 
@@ -28,8 +28,6 @@ def multiplies(text: bytes) -> bool:
     """Whether multi-column assignments in `text` may make its tree absurdly large."""
     if not _MAY_ASSIGN.search(text) or b"set" not in text.lower():
         return False
-    if len(text) > 65536 and not text.isascii():
-        pass
     # Bytes above 127 are letters to the lexer. With them replaced the scan is linear
     # (counting characters makes it quadratic) and finds the same tokens, but for tags
     # of dollar quotes that then might become equal.

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 GRAMMAR_VERSION: Final = 180006
 """The grammar that `proxy.sql.grammar` was read against; another one is refused."""
 
+_START: Final = f'{{"version":{GRAMMAR_VERSION},"stmts":'
+
 _parse: Callable[[str], str] = parse_sql_json
 _decode: Final = Decoder().decode
+
+TOO_DEEP: Final = Trouble(
+    TOO_LARGE,
+    "statement nests too deep to be judged",
+    hint="Split it, or replace long chains of operators by a list or an array.",
+)
 
 
 class ParseTroubleError(ValueError):
@@ -33,35 +41,34 @@ class ParseTroubleError(ValueError):
         self.trouble = trouble
 
 
-def statements(text: str) -> list[dict[str, Any]]:
-    """The raw statements of `text`, in order; none for an empty text.
+def parse(text: str) -> str:
+    """The raw tree of `text` as JSON.
 
     Raises:
-        ParseTroubleError: the grammar does not accept the text, or nests too deep.
+        ParseTroubleError: the grammar does not accept the text, or it nests too deep.
     """
     try:
-        tree = _decode(_parse(text))
+        json = _parse(text)
     except ParseError as error:
-        raise ParseTroubleError(_trouble(error)) from None
-    except (RecursionError, MemoryError):
-        raise ParseTroubleError(TOO_DEEP) from None
-    if tree["version"] != GRAMMAR_VERSION:
-        msg = f"parser of version {tree['version']}, not {GRAMMAR_VERSION}"
-        raise ParseTroubleError(Trouble(SYNTAX_ERROR, msg))
-    found: list[dict[str, Any]] = tree.get("stmts", [])
+        raise ParseTroubleError(_trouble(error, text)) from None
+    if not json.startswith(_START):
+        message = f"the parser is not of version {GRAMMAR_VERSION}"
+        raise ParseTroubleError(Trouble(SYNTAX_ERROR, message))
+    return json
+
+
+def statements(json: str) -> list[dict[str, Any]]:
+    """The raw statements of a tree, in order; none for an empty text."""
+    found: list[dict[str, Any]] = _decode(json)["stmts"]
     return found
 
 
-TOO_DEEP: Final = Trouble(
-    TOO_LARGE,
-    "statement nests too deep to be judged",
-    hint="Split it, or replace long chains of operators by a list or an array.",
-)
-
-
-def _trouble(error: ParseError) -> Trouble:
+def _trouble(error: ParseError, text: str) -> Trouble:
     message = str(error.args[0])
     if message.startswith(("memory exhausted", "stack depth limit")):
         return TOO_DEEP
     position = error.args[1] if len(error.args) > 1 else None
-    return Trouble(SYNTAX_ERROR, message, 0 if position is None else int(position) + 1)
+    if position is None:
+        at_end = message.endswith("at end of input")
+        return Trouble(SYNTAX_ERROR, message, len(text) + 1 if at_end else 0)
+    return Trouble(SYNTAX_ERROR, message, int(position) + 1)

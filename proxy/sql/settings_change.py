@@ -1,4 +1,4 @@
-"""Run-time parameters that a statement changes: SET, RESET, BEGIN's modes, set_config().
+"""Run-time parameters that a statement changes: SET, RESET, BEGIN, set_config().
 
 Next: `proxy.sql.statements_session`, `proxy.sql.parts`.
 """
@@ -25,8 +25,8 @@ def note_change(walk: Walk, change: SettingChange) -> None:
     if change.name not in READ_ONLY_SETTINGS:
         return
     if change.is_reset:
-        # RESET default_... returns to what the startup packet set; RESET transaction_...
-        # would return to "off" on servers that still allow it.
+        # RESET of the default returns to what the startup packet set; that of the
+        # transaction's own mode would return to "off" on servers that still allow it.
         if change.name == "transaction_read_only":
             walk.flag(Flag.READ_WRITE)
     elif change.value is None or change.value.strip().lower() not in TRUE_WORDS:

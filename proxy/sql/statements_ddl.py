@@ -1,7 +1,7 @@
 """Statements that change definitions: CREATE, ALTER, DROP, GRANT, maintenance.
 
-Most are one line of a table: kind, action, how they touch which relation, flags.
-Next: `proxy.sql.handlers`.
+Those that need a look inside; the many that are one line of a table are in
+`proxy.sql.statements_plain`. Next: that, then `proxy.sql.handlers`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from proxy.sql.vocabulary import (
 from proxy.sql.walk import GENERIC, Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.sql.walk import Body, Node, Stack, Walk
 
 _RELATION_OBJECTS: Final = frozenset(
@@ -44,22 +42,25 @@ _KIND_OF_OBJECT: Final = {
 }
 
 
-def _object(name: str) -> str:
+def object_word(name: str) -> str:
+    """The word for an ObjectType."""
     return OBJECTS[name]
 
 
-def _ddl_kind(object_type: str) -> Kind:
+def ddl_kind(object_type: str) -> Kind:
+    """What kind of act defining such an object is."""
     return _KIND_OF_OBJECT.get(object_type, Kind.DDL)
 
 
-def _common(body: Body, walk: Walk) -> None:
+def note_options(body: Body, walk: Walk) -> None:
+    """Note CASCADE and CONCURRENTLY."""
     if body.get("behavior") == "DROP_CASCADE":
         walk.flag(Flag.CASCADE)
     if body.get("concurrent"):
         walk.flag(Flag.CONCURRENTLY)
 
 
-def _touch(body: Body, field: str, access: Access, stack: Stack, walk: Walk) -> None:
+def touch(body: Body, field: str, access: Access, stack: Stack, walk: Walk) -> None:
     """Note the relation in `field` and take it out, so that it is not read as well."""
     relation = body.pop(field, None)
     if relation is not None:
@@ -73,70 +74,29 @@ def _named(names: list[Node], access: Access, walk: Walk) -> None:
         walk.relations[texts[-2] if len(texts) > 1 else "", texts[-1], access] = None
 
 
-Words = "str | Callable[[Body], str]"
-
-
-def _plain(
-    name: str,
-    kind: Kind,
-    action: str | Callable[[Body], str],
-    access: dict[str, Access] | None = None,
-    flags: tuple[Flag, ...] = (),
-) -> Handler:
-    rest = GENERIC[name]
-    touched = tuple((access or {}).items())
-
-    def handle(body: Body, stack: Stack, walk: Walk) -> None:
-        words = action if isinstance(action, str) else action(body)
-        walk.act(kind, words, *flags)
-        _common(body, walk)
-        if kind is Kind.DATABASE:
-            walk.databases = (body["dbname"],)
-        for field, how in touched:
-            _touch(body, field, how, stack, walk)
-        rest(body, stack, walk)
-
-    return handle
-
-
-def _create(name: str) -> Callable[[Body], str]:
-    return lambda body: (
-        f"create or replace {name}" if body.get("replace") else f"create {name}"
-    )
-
-
-def _create_function(body: Body) -> str:
-    what = "procedure" if body.get("is_procedure") else "function"
-    return _create(what)(body)
-
-
-def _define(body: Body) -> str:
-    return _create(_object(body["kind"]))(body)
-
-
 def alter_table(body: Body, stack: Stack, walk: Walk) -> None:
     """ALTER TABLE and its kin: one act a subcommand."""
-    what = _object(body["objtype"])
+    what = object_word(body["objtype"])
     for command in body["cmds"]:
         fields = command["AlterTableCmd"]
         subtype = fields["subtype"]
         walk.act(Kind.DDL, f"alter {what} {ALTER_TABLE[subtype]}")
         if subtype in LOSING_SUBCOMMANDS:
             walk.flag(Flag.DESTRUCTIVE)
-        _common(fields, walk)
+        note_options(fields, walk)
         partition = fields.get("def", {}).get("PartitionCmd")
         if partition:
-            _common(partition, walk)
-            _touch(partition, "name", Access.ALTER, stack, walk)
-    _touch(body, "relation", Access.ALTER, stack, walk)
+            note_options(partition, walk)
+            touch(partition, "name", Access.ALTER, stack, walk)
+    touch(body, "relation", Access.ALTER, stack, walk)
     GENERIC["AlterTableStmt"](body, stack, walk)
 
 
 def drop(body: Body, stack: Stack, walk: Walk) -> None:
     """DROP of most objects."""
     object_type = body["removeType"]
-    walk.act(_ddl_kind(object_type), f"drop {_object(object_type)}")
-    _common(body, walk)
+    walk.act(ddl_kind(object_type), f"drop {object_word(object_type)}")
+    note_options(body, walk)
     if object_type not in HARMLESS_DROPS or Flag.CASCADE in walk.flags:
         walk.flag(Flag.DESTRUCTIVE)
     for item in body["objects"]:
@@ -162,22 +122,22 @@ def rename(body: Body, stack: Stack, walk: Walk) -> None:
     elif renamed == "OBJECT_TABCONSTRAINT":
         words = "alter table rename constraint"
     elif renamed in holder:
-        words = f"alter {_object(body['relationType'])} rename{holder[renamed]}"
+        words = f"alter {object_word(body['relationType'])} rename{holder[renamed]}"
     else:
-        words = f"alter {_object(renamed)} rename"
-    walk.act(_ddl_kind(renamed), words)
-    _common(body, walk)
-    _touch(body, "relation", Access.ALTER, stack, walk)
+        words = f"alter {object_word(renamed)} rename"
+    walk.act(ddl_kind(renamed), words)
+    note_options(body, walk)
+    touch(body, "relation", Access.ALTER, stack, walk)
     GENERIC["RenameStmt"](body, stack, walk)
 
 
-def _alter_object(name: str, what: str) -> Handler:
+def _alterobject_word(name: str, what: str) -> Handler:
     rest = GENERIC[name]
 
     def handle(body: Body, stack: Stack, walk: Walk) -> None:
         object_type = body["objectType"]
-        walk.act(_ddl_kind(object_type), f"alter {_object(object_type)} {what}")
-        _touch(body, "relation", Access.ALTER, stack, walk)
+        walk.act(ddl_kind(object_type), f"alter {object_word(object_type)} {what}")
+        touch(body, "relation", Access.ALTER, stack, walk)
         rest(body, stack, walk)
 
     return handle
@@ -198,7 +158,7 @@ def create_foreign_table(body: Body, stack: Stack, walk: Walk) -> None:
     """CREATE FOREIGN TABLE: a CREATE TABLE inside."""
     walk.act(Kind.DDL, "create foreign table")
     base = body.pop("base", body.pop("base_stmt", {}))
-    _touch(base, "relation", Access.CREATE, stack, walk)
+    touch(base, "relation", Access.CREATE, stack, walk)
     GENERIC["CreateStmt"](base, stack, walk)
     GENERIC["CreateForeignTableStmt"](body, stack, walk)
 
@@ -206,7 +166,7 @@ def create_foreign_table(body: Body, stack: Stack, walk: Walk) -> None:
 def grant(body: Body, stack: Stack, walk: Walk) -> None:
     """GRANT and REVOKE on objects."""
     walk.act(Kind.PRIVILEGE, "grant" if body.get("is_grant") else "revoke")
-    _common(body, walk)
+    note_options(body, walk)
     for item in body.pop("objects", []):
         if "RangeVar" in item:
             walk.relation(item["RangeVar"], Access.ALTER)
@@ -220,7 +180,7 @@ def grant_role(body: Body, stack: Stack, walk: Walk) -> None:
     """GRANT and REVOKE of role membership."""
     words = "grant role" if body.get("is_grant") else "revoke role"
     walk.act(Kind.PRIVILEGE, words)
-    _common(body, walk)
+    note_options(body, walk)
     GENERIC["GrantRoleStmt"](body, stack, walk)
 
 
@@ -269,17 +229,19 @@ def option(body: Body, stack: Stack, walk: Walk) -> None:
 
 def comment(body: Body, stack: Stack, walk: Walk) -> None:
     """COMMENT ON."""
-    _about_object("CommentStmt", "comment on", body, stack, walk)
+    _aboutobject_word("CommentStmt", "comment on", body, stack, walk)
 
 
 def security_label(body: Body, stack: Stack, walk: Walk) -> None:
     """SECURITY LABEL ON."""
-    _about_object("SecLabelStmt", "security label on", body, stack, walk)
+    _aboutobject_word("SecLabelStmt", "security label on", body, stack, walk)
 
 
-def _about_object(name: str, words: str, body: Body, stack: Stack, walk: Walk) -> None:
+def _aboutobject_word(
+    name: str, words: str, body: Body, stack: Stack, walk: Walk
+) -> None:
     object_type = body["objtype"]
-    walk.act(_ddl_kind(object_type), f"{words} {_object(object_type)}")
+    walk.act(ddl_kind(object_type), f"{words} {object_word(object_type)}")
     names = body["object"].get("List", {}).get("items", [])
     if object_type in _RELATION_OBJECTS:
         _named(names, Access.ALTER, walk)
@@ -296,37 +258,17 @@ def vacuum(body: Body, stack: Stack, walk: Walk) -> None:
     words = "vacuum" if body.get("is_vacuumcmd") else "analyze"
     walk.act(Kind.MAINTENANCE, words)
     for item in body.get("rels", []):
-        _touch(item["VacuumRelation"], "relation", Access.ALTER, stack, walk)
+        touch(item["VacuumRelation"], "relation", Access.ALTER, stack, walk)
     GENERIC["VacuumStmt"](body, stack, walk)
 
-
-def _reindex(body: Body) -> str:
-    return "reindex " + body["kind"].removeprefix("REINDEX_OBJECT_").lower()
-
-
-def _alter_function(body: Body) -> str:
-    return f"alter {_object(body['objtype'])}"
-
-
-def _alter_move_all(body: Body) -> str:
-    return f"alter {_object(body['objtype'])} move all"
-
-
-_RELATION_CREATED: Final = {"relation": Access.CREATE}
-_RELATION_ALTERED: Final = {"relation": Access.ALTER}
-_TABLE_ALTERED: Final = {"table": Access.ALTER}
-_SECRET: Final = (Flag.SECRET,)
-_LOSES: Final = (Flag.DESTRUCTIVE,)
-
-_PLAIN: Final[tuple[tuple[object, ...], ...]] = ()
 
 STATEMENTS_DDL: Final[dict[str, Handler]] = {
     "AlterTableStmt": alter_table,
     "DropStmt": drop,
     "RenameStmt": rename,
-    "AlterOwnerStmt": _alter_object("AlterOwnerStmt", "owner to"),
-    "AlterObjectSchemaStmt": _alter_object("AlterObjectSchemaStmt", "set schema"),
-    "AlterObjectDependsStmt": _alter_object(
+    "AlterOwnerStmt": _alterobject_word("AlterOwnerStmt", "owner to"),
+    "AlterObjectSchemaStmt": _alterobject_word("AlterObjectSchemaStmt", "set schema"),
+    "AlterObjectDependsStmt": _alterobject_word(
         "AlterObjectDependsStmt", "depends on extension"
     ),
     "CreateTableAsStmt": create_table_as,
@@ -348,81 +290,3 @@ STATEMENTS_DDL: Final[dict[str, Handler]] = {
     "SecLabelStmt": security_label,
     "VacuumStmt": vacuum,
 }
-
-
-def _add(
-    name: str,
-    action: str | Callable[[Body], str],
-    kind: Kind = Kind.DDL,
-    access: dict[str, Access] | None = None,
-    flags: tuple[Flag, ...] = (),
-) -> None:
-    STATEMENTS_DDL[name] = _plain(name, kind, action, access, flags)
-
-
-_add("CreateStmt", "create table", access=_RELATION_CREATED)
-_add("IndexStmt", "create index", access=_RELATION_ALTERED)
-_add("ViewStmt", _create("view"), access={"view": Access.CREATE})
-_add("CreateSeqStmt", "create sequence", access={"sequence": Access.CREATE})
-_add("AlterSeqStmt", "alter sequence", access={"sequence": Access.ALTER})
-_add("CreateSchemaStmt", "create schema")
-_add("CreateFunctionStmt", _create_function)
-_add("AlterFunctionStmt", _alter_function)
-_add("CreateTrigStmt", _create("trigger"), access=_RELATION_ALTERED)
-_add("RuleStmt", _create("rule"), access=_RELATION_ALTERED)
-_add("CreatePolicyStmt", "create policy", access=_TABLE_ALTERED)
-_add("AlterPolicyStmt", "alter policy", access=_TABLE_ALTERED)
-_add("CreateStatsStmt", "create statistics")
-_add("AlterStatsStmt", "alter statistics")
-_add("CompositeTypeStmt", "create type", access={"typevar": Access.CREATE})
-_add("CreateEnumStmt", "create type")
-_add("CreateRangeStmt", "create type")
-_add("AlterEnumStmt", "alter type")
-_add("AlterTypeStmt", "alter type")
-_add("CreateDomainStmt", "create domain")
-_add("AlterDomainStmt", "alter domain")
-_add("DefineStmt", _define)
-_add("CreateExtensionStmt", "create extension")
-_add("AlterExtensionStmt", "alter extension")
-_add("AlterExtensionContentsStmt", "alter extension contents")
-_add("CreateCastStmt", "create cast")
-_add("CreateTransformStmt", _create("transform"))
-_add("CreateConversionStmt", "create conversion")
-_add("CreateOpClassStmt", "create operator class")
-_add("CreateOpFamilyStmt", "create operator family")
-_add("AlterOpFamilyStmt", "alter operator family")
-_add("AlterOperatorStmt", "alter operator")
-_add("AlterCollationStmt", "alter collation")
-_add("CreateAmStmt", "create access method")
-_add("CreatePLangStmt", _create("language"))
-_add("CreateEventTrigStmt", "create event trigger")
-_add("AlterEventTrigStmt", "alter event trigger")
-_add("AlterTSConfigurationStmt", "alter text search configuration")
-_add("AlterTSDictionaryStmt", "alter text search dictionary")
-_add("AlterTableMoveAllStmt", _alter_move_all)
-_add("RefreshMatViewStmt", "refresh materialized view", access=_RELATION_ALTERED)
-_add("CreatePublicationStmt", "create publication")
-_add("AlterPublicationStmt", "alter publication")
-_add("CreateFdwStmt", "create foreign data wrapper", flags=_SECRET)
-_add("AlterFdwStmt", "alter foreign data wrapper", flags=_SECRET)
-_add("CreateForeignServerStmt", "create server", flags=_SECRET)
-_add("AlterForeignServerStmt", "alter server", flags=_SECRET)
-_add("CreateUserMappingStmt", "create user mapping", flags=_SECRET)
-_add("AlterUserMappingStmt", "alter user mapping", flags=_SECRET)
-_add("DropUserMappingStmt", "drop user mapping", flags=_LOSES)
-_add("ImportForeignSchemaStmt", "import foreign schema")
-_add("DropOwnedStmt", "drop owned", flags=_LOSES)
-_add("ReassignOwnedStmt", "reassign owned", Kind.PRIVILEGE)
-_add("DropRoleStmt", "drop role", Kind.PRIVILEGE, flags=_LOSES)
-_add("CreatedbStmt", "create database", Kind.DATABASE)
-_add("DropdbStmt", "drop database", Kind.DATABASE, flags=_LOSES)
-_add("AlterDatabaseStmt", "alter database", Kind.DATABASE)
-_add("AlterDatabaseRefreshCollStmt", "alter database", Kind.DATABASE)
-_add("CreateTableSpaceStmt", "create tablespace", Kind.SYSTEM)
-_add("DropTableSpaceStmt", "drop tablespace", Kind.SYSTEM, flags=_LOSES)
-_add("AlterTableSpaceOptionsStmt", "alter tablespace", Kind.SYSTEM)
-_add("CreateSubscriptionStmt", "create subscription", Kind.SYSTEM, flags=_SECRET)
-_add("AlterSubscriptionStmt", "alter subscription", Kind.SYSTEM, flags=_SECRET)
-_add("DropSubscriptionStmt", "drop subscription", Kind.SYSTEM, flags=_LOSES)
-_add("ReindexStmt", _reindex, Kind.MAINTENANCE, access=_RELATION_ALTERED)
-_add("ClusterStmt", "cluster", Kind.MAINTENANCE, access=_RELATION_ALTERED)

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 CURSOR_OPT_HOLD: Final = 0x20
 """src/include/nodes/parsenodes.h."""
-KEPT_BY_EXPLAIN: Final = frozenset(
-    {Flag.ATTRIBUTE_CALL, Flag.SECRET, Flag.READ_WRITE}
-)
+KEPT_BY_EXPLAIN: Final = frozenset({Flag.ATTRIBUTE_CALL, Flag.SECRET, Flag.READ_WRITE})
 """Flags that EXPLAIN without ANALYZE leaves: planning may call functions."""
 
 
@@ -72,7 +70,7 @@ def prepare(body: Body, stack: Stack, walk: Walk) -> None:
     walk.name("prepare", body["name"])
     query = body.pop("query")
     (verb,) = query
-    inner = Walk()
+    inner = Walk(walk.handlers)
     inner.with_depth = walk.with_depth + 1
     inner.run([query])
     walk.prepared = inner.facts(verb, (0, 0))
@@ -147,7 +145,7 @@ def explain(body: Body, stack: Stack, walk: Walk) -> None:
         GENERIC["ExplainStmt"](body, stack, walk)
         return
     walk.act(Kind.READ, "explain")
-    inner = Walk()
+    inner = Walk(walk.handlers)
     inner.with_depth = walk.with_depth + 1
     inner.run([body.pop("query")])
     _planned_only(inner)

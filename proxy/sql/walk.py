@@ -1,9 +1,10 @@
 """The walk over one statement's raw tree, and what it gathers on the way.
 
 Every node of the tree is visited, lists inside lists included, and every class and
-field is looked up in `proxy.sql.grammar`: what is not there ends the walk with an error,
-never with a guess. The walk keeps its own stack, so that deep trees can't exhaust
-Python's; only a WITH clause nests calls, and those are counted. It consumes the tree.
+field is looked up in `proxy.sql.grammar`: what is not there ends the walk with an
+error, never with a guess. The walk keeps its own stack, so that deep trees can't
+exhaust Python's; only a WITH clause nests calls, and those are counted. It consumes the
+tree.
 
 Imports the grammar and the facts. Next: `proxy.sql.parts` and `proxy.sql.statements`,
 which register what particular classes mean.
@@ -11,7 +12,7 @@ which register what particular classes mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from proxy.sql.facts import (
@@ -45,12 +46,7 @@ READING_VERBS: Final = frozenset(
     {"SelectStmt", "ExplainStmt", "DeclareCursorStmt", "PrepareStmt", "CopyStmt"}
 )
 """Statements that look like reads, whatever is inside."""
-WRITES: Final = frozenset(
-    {Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.DDL}
-)
-
-HANDLERS: Final[dict[str, Handler]] = {}
-"""Class name to what its nodes mean. Filled once, by `proxy.sql.handlers`."""
+WRITES: Final = frozenset({Kind.INSERT, Kind.UPDATE, Kind.DELETE, Kind.MERGE, Kind.DDL})
 
 
 class UnknownGrammarError(ValueError):
@@ -83,7 +79,8 @@ class Walk:
     with_depth = 0
     selects = False
 
-    def __init__(self) -> None:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self.handlers = handlers
         self.relations: dict[tuple[str, str, Access], None] = {}
         self.functions: dict[tuple[str, str], FunctionUse] = {}
         self.columns: dict[tuple[str, str], None] = {}
@@ -95,7 +92,7 @@ class Walk:
             UnknownGrammarError: a class or field is not in the grammar tables.
             TooDeepError: WITH clauses nest too deep.
         """
-        handlers = HANDLERS
+        handlers = self.handlers
         pop = stack.pop
         try:
             while stack:
