@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from msgspec import Struct, structs
@@ -29,9 +29,11 @@ from proxy.cli.offline import (
 )
 from proxy.errors import ConfigError
 from proxy.policy.decision import Context, Decision
-from proxy.policy.evaluate import Policy
 from proxy.session.judge import Judge, Judged
 from proxy.shipped import policy_path
+
+if TYPE_CHECKING:
+    from proxy.policy.evaluate import Policy
 
 SHOWN_CHARACTERS: Final = 70
 """Of a statement in the table: enough to recognise it."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.sql.facts import Facts
 
 
-def explain(  # noqa: PLR0913 - options of a command
+def explain(
     sql: Annotated[str, typer.Argument(help='The statement; "-" reads stdin.')],
     *,
     policy: Annotated[

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Json: TypeAlias = dict[str, Any]
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
-"""A statement may be 1 MiB, and JSON can spell each of its bytes with six, or twelve."""
+"""A statement may be 1 MiB, and JSON may spell each byte with six characters."""
 ID_BYTES: Final = 64 * 1024
 """How far into a broken line its id is looked for."""
 ANSWER_WITHIN_S: Final = 60.0

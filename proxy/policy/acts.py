@@ -50,12 +50,25 @@ class LockAct(Struct, frozen=True):
     mode: str
 
 
+class DatabaseAct(Struct, frozen=True):
+    """The statement creates, alters or drops this database."""
+
+    database: str
+
+
 Act = (
-    KindAct | ActionAct | FlagAct | LockAct | FunctionUse | SettingChange | RelationUse
+    KindAct
+    | ActionAct
+    | FlagAct
+    | LockAct
+    | DatabaseAct
+    | FunctionUse
+    | SettingChange
+    | RelationUse
 )
 
 _FLAGS_IN_WORDS: Final[dict[Flag, str]] = {
-    Flag.UNFILTERED: "changing every row (no WHERE, or one that is always true)",
+    Flag.UNFILTERED: "changing every row",
     Flag.DESTRUCTIVE: "losing data",
     Flag.HIDDEN_WRITE: "a write inside a read",
     Flag.INTO: "SELECT INTO",
@@ -103,6 +116,7 @@ def acts_of(facts: Facts, effects: Mapping[str, Effect]) -> list[Act]:
     acts.extend(facts.relations)
     if facts.lock_mode:
         acts.append(LockAct(facts.lock_mode))
+    acts.extend(DatabaseAct(name) for name in facts.databases)
     acts.extend(FlagAct(flag) for flag in sorted(facts.flags))
     acts.extend(KindAct(kind) for kind in sorted(facts.kinds))
     return acts
@@ -119,6 +133,8 @@ def in_words(act: Act) -> str:  # noqa: PLR0911 - one return a case
             return _FLAGS_IN_WORDS[flag]
         case LockAct(mode=mode):
             return f"LOCK TABLE in {mode.upper()} mode"
+        case DatabaseAct(database=database):
+            return f'creating, altering or dropping database "{database}"'
         case SettingChange():
             return _setting_in_words(act)
         case FunctionUse(schema=schema, name=name):

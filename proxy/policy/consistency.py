@@ -97,6 +97,10 @@ def _unknown_references(
     lists: list[tuple[str, Sequence[str]]] = [
         ("actions", acts.actions),
         ("resets", acts.resets),
+        *(
+            ("databases", [*match.names, *match.except_names])
+            for match in acts.databases
+        ),
         *(("functions", match.names) for match in acts.functions),
         *(
             ("relations", [*match.names, *match.except_names])

@@ -11,12 +11,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import DENIED, TOO_LARGE, ConfigError
-from proxy.policy.acts import ActionAct, FlagAct, KindAct, acts_of, in_words
+from proxy.policy import invariants
+from proxy.policy.acts import (
+    ActionAct,
+    DatabaseAct,
+    FlagAct,
+    KindAct,
+    acts_of,
+    in_words,
+)
 from proxy.policy.decision import Context, Decision
 from proxy.policy.explanations import default_reason
+from proxy.policy.invariants import breaks_reading
 from proxy.policy.patterns import nearest
 from proxy.policy.rules import CompiledRule
-from proxy.sql.facts import STRONGEST_FIRST, Facts, Kind, Scope, SettingChange
+from proxy.sql.facts import STRONGEST_FIRST, Facts, Flag, Kind, Scope, SettingChange
 from proxy.sql.functions import EFFECTS
 
 if TYPE_CHECKING:
@@ -47,6 +56,8 @@ REMEMBERED_PARTS: Final = 64
 _STRENGTH: Final[dict[str, int]] = {
     kind: rank for rank, kind in enumerate(STRONGEST_FIRST)
 }
+
+_TOLD_BY_ACTION: Final = frozenset({Flag.DESTRUCTIVE, Flag.CASCADE})
 
 _NOWHERE: Final = Context()
 
@@ -122,6 +133,7 @@ class RolePolicy:
             facts.settings,
             facts.lock_mode,
             facts.operators,
+            facts.databases,
             context.quarantined,
             context.database if self._asks_database else "",
         )
@@ -141,8 +153,13 @@ class RolePolicy:
         self._young[question] = answer
 
     def _decide(self, facts: Facts, context: Context) -> Decision:
+        if not self.may_login:
+            return _no_login(self)
         acts = acts_of(facts, self._effects)
         applying = [rule for rule in self.rules if rule.applies(facts, context)]
+        for act in acts:
+            if isinstance(act, SettingChange) and breaks_reading(act):
+                return _broken_reading(self._not_allowed(act), facts.kind)
         permits = [rule for rule in applying if rule.permits]
         refusal = _forbidden(acts, applying)
         if refusal is not None:
@@ -214,18 +231,18 @@ class RolePolicy:
 
 
 def _telling(act: Act, facts: Facts, permits: Sequence[CompiledRule]) -> Act:
-    """For a kind or flag, the action behind it: "DROP TABLE" tells more than "ddl"."""
-    if not isinstance(act, KindAct | FlagAct) or not facts.actions:
+    """For a kind or flag, the action behind it: "DROP TABLE" tells more than "ddl".
+
+    A flag of a permitted action (SELECT ... FOR UPDATE) is told as the flag.
+    """
+    if not isinstance(act, KindAct | FlagAct | DatabaseAct):
         return act
     actions = [ActionAct(action) for action in facts.actions]
-    return next(
-        (
-            action
-            for action in actions
-            if not any(rule.covers(action) for rule in permits)
-        ),
-        actions[0],
-    )
+    for action in actions:
+        if not any(rule.covers(action) for rule in permits):
+            return action
+    is_told = isinstance(act, FlagAct) and act.flag not in _TOLD_BY_ACTION
+    return act if is_told or not actions else actions[0]
 
 
 def _forbidden(
@@ -345,6 +362,27 @@ def _of_statement(decision: Decision, index: int) -> Decision:
         quarantines=decision.quarantines,
         kind=decision.kind,
         statement=index,
+    )
+
+
+def _broken_reading(what: str, kind: str) -> Decision:
+    return Decision(
+        allowed=False,
+        rule=invariants.RULE,
+        reason=f"{what}: {invariants.REASON}",
+        sqlstate=DENIED,
+        hint=invariants.HINT,
+        kind=kind,
+    )
+
+
+def _no_login(role: RolePolicy) -> Decision:
+    return Decision(
+        allowed=False,
+        rule=LOGIN,
+        reason=role.login_reason,
+        sqlstate=DENIED,
+        hint=role.login_hint,
     )
 
 

@@ -91,6 +91,13 @@ class RelationMatch(Model):
     except_names: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
 
 
+class DatabaseMatch(Model):
+    """Databases that a statement creates, alters or drops."""
+
+    names: Words = ["*"]
+    except_names: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
+
+
 class SettingMatch(Model):
     """A setting by name; with `values`, only when it is set to one of them."""
 
@@ -109,6 +116,7 @@ class Acts(Model):
     flags: Flags = []
     functions: list[Annotated[FunctionMatch, _named("names")]] = []
     relations: list[RelationMatch] = []
+    databases: list[Annotated[DatabaseMatch, _named("names")]] = []
     settings: list[Annotated[SettingMatch, _named("name")]] = []
     resets: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
     lock_modes: LockModes = []

@@ -5,11 +5,19 @@ Pure. Next: `proxy.policy.evaluate`, which asks all rules of a role.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from proxy.policy.acts import Act, ActionAct, FlagAct, KindAct, LockAct
+from proxy.policy.acts import (
+    Act,
+    ActionAct,
+    DatabaseAct,
+    FlagAct,
+    KindAct,
+    LockAct,
+)
 from proxy.policy.model import COMPUTED
 from proxy.policy.patterns import NamePattern, Pattern
+from proxy.policy.spellings import spellings
 from proxy.sql.facts import FunctionUse, RelationUse, SettingChange
 
 if TYPE_CHECKING:
@@ -19,12 +27,6 @@ if TYPE_CHECKING:
     from proxy.policy.documents import Document
     from proxy.policy.model import Acts, Rule, SettingMatch, When
     from proxy.sql.facts import Facts
-
-TRUE_WORDS: Final = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"})
-FALSE_WORDS: Final = frozenset(
-    {"off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
-)
-"""Spellings of a boolean that Postgres takes: src/backend/utils/adt/bool.c."""
 
 
 class CompiledRule:
@@ -108,6 +110,7 @@ class _Matcher:
 
     __slots__ = (
         "_actions",
+        "_databases",
         "_everything",
         "_flags",
         "_forbids",
@@ -148,6 +151,10 @@ class _Matcher:
             _SettingMatcher(match, forbids=forbids)
             for match in document.setting_matches(acts.settings)
         ]
+        self._databases = [
+            (Pattern(document.words(m.names)), Pattern(document.words(m.except_names)))
+            for m in acts.databases
+        ]
         resets = document.words(acts.resets)
         self._forbids = forbids
         self._resets = Pattern(resets)
@@ -171,7 +178,9 @@ class _Matcher:
     def values_of(self, setting: str) -> list[str]:
         return [value for each in self._settings for value in each.values_of(setting)]
 
-    def _covers_word(self, act: KindAct | ActionAct | FlagAct | LockAct) -> bool:
+    def _covers_word(
+        self, act: KindAct | ActionAct | FlagAct | LockAct | DatabaseAct
+    ) -> bool:
         match act:
             case ActionAct(action=action):
                 return self._actions.matches(action)
@@ -181,6 +190,11 @@ class _Matcher:
                 return self._flags.matches(flag)
             case LockAct(mode=mode):
                 return self._lock_modes.matches(mode)
+            case DatabaseAct(database=database):
+                return any(
+                    names.matches(database) and not excepted.matches(database)
+                    for names, excepted in self._databases
+                )
 
     def _covers_setting(self, change: SettingChange) -> bool:
         if change.is_reset:
@@ -252,7 +266,7 @@ class _SettingMatcher:
             None
             if match.values is None
             else frozenset(
-                spelling for value in match.values for spelling in _spellings(value)
+                spelling for value in match.values for spelling in spellings(value)
             )
         )
 
@@ -270,12 +284,3 @@ class _SettingMatcher:
 
     def values_of(self, setting: str) -> list[str]:
         return self._words if self._name.matches(setting) else []
-
-
-def _spellings(value: str) -> frozenset[str]:
-    lower = value.lower()
-    if lower == "on":
-        return TRUE_WORDS
-    if lower == "off":
-        return FALSE_WORDS
-    return frozenset({lower})

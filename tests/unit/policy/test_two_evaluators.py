@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EFFECTS = {"zap": Effect.SLEEP}
+PG_DUMP = "view, foreign-table"
 TRUE = {"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"}
 FALSE = {"off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"}
 
@@ -78,6 +79,7 @@ class Naive:
         yield from (("relations", each) for each in facts.relations)
         for change in facts.settings:
             yield ("resets" if change.is_reset else "settings"), change
+        yield from (("databases", each) for each in facts.databases)
         if facts.lock_mode:
             yield "lock_modes", facts.lock_mode
 
@@ -110,6 +112,12 @@ class Naive:
                 and not name_like(
                     self.words(each.except_names), act, widely=not forbids
                 )
+                for each in listed
+            )
+        if dimension == "databases":
+            return any(
+                like(self.words(each.names), act)
+                and not like(self.words(each.except_names), act)
                 for each in listed
             )
         if dimension == "resets":
@@ -154,6 +162,8 @@ class Naive:
             if self.applies(rule, facts, context)
         ]
         acts = list(self.acts(facts))
+        if any(each.name == "" and each.value != PG_DUMP for each in facts.settings):
+            return False, False
         forbidding = [
             rule
             for rule, (dimension, act) in itertools.product(rules, acts)
@@ -176,7 +186,7 @@ KINDS = ["read", "ddl", "session"]
 ACTIONS = ["select", "drop table", "drop view"]
 FLAGS = ["into", "cascade"]
 SETTINGS = ["jit", "role", "app.tenant"]
-VALUES = ["on", "off", "x", "1", "T"]
+VALUES = ["on", "off", "x", "1", "T", PG_DUMP]
 SCHEMAS = ["", "s", "t"]
 NAMES = ["a", "ab", "b"]
 
@@ -207,6 +217,12 @@ acts = st.fixed_dictionaries(
             st.fixed_dictionaries(
                 {"access": some(["read", "drop", "*"], least=1)},
                 optional={"names": name_words, "except_names": name_words},
+            ),
+            max_size=2,
+        ),
+        "databases": st.lists(
+            st.fixed_dictionaries(
+                {}, optional={"names": name_words, "except_names": name_words}
             ),
             max_size=2,
         ),
@@ -313,6 +329,7 @@ made_facts = st.builds(
     flags=st.frozensets(st.sampled_from([Flag(each) for each in FLAGS])),
     lock_mode=st.sampled_from(["", "share", "access share"]),
     operators=few(st.tuples(st.just("s"), st.sampled_from(["a", "+"]))),
+    databases=few(st.sampled_from(NAMES)),
     columns=few(st.tuples(st.just("t"), st.sampled_from(["zap", "id"]))),
 )
 contexts = st.builds(
