@@ -1,13 +1,15 @@
 """`pgwarden serve`: put the parts together and run them until told to stop.
 
 The composition root: the server shell knows nothing of the console, which sits above
-it. Next: `proxy.server.run`.
+it. With several workers this process is their parent, and runs itself again for each.
+Next: `proxy.server.run` (one worker), `proxy.server.supervisor` (the parent).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,15 +20,17 @@ import uvloop
 
 from proxy.console.app import admin_app, admin_server, listen
 from proxy.logs import configure
+from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready
 from proxy.server.run import open_sockets, serve_sessions, write_ready_file
+from proxy.server.supervisor import Supervisor, worker_command
 from proxy.settings import load_settings
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from proxy.metrics import Snapshot
     from proxy.server.server import Server
+    from proxy.settings import Settings
 
 
 def serve(
@@ -40,6 +44,10 @@ def serve(
             help="Settings in YAML; PGWARDEN_* variables are laid on top.",
         ),
     ],
+    *,
+    worker: Annotated[int | None, typer.Option(hidden=True)] = None,
+    control_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    listen_fd: Annotated[list[int] | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Guard a Postgres: listen for clients and judge every statement.
 
@@ -48,40 +56,117 @@ def serve(
     """
     settings = load_settings(config, os.environ)
     configure(settings.log.format, settings.log.level)
+    if worker is not None and control_fd is not None:
+        uvloop.run(_work(settings, worker, control_fd, listen_fd or []))
+        return
     sockets = open_sockets(settings)
     admin = settings.admin
     admin_socket = None if admin is None else listen(admin.host, admin.port)
+    try:
+        if settings.workers == 1:
+            uvloop.run(_serve_alone(settings, sockets, admin_socket))
+        else:
+            uvloop.run(_supervise(config, settings, sockets, admin_socket))
+    finally:
+        if settings.ready_file is not None:
+            settings.ready_file.unlink(missing_ok=True)
+
+
+async def _serve_alone(
+    settings: Settings,
+    sockets: list[socket.socket],
+    admin_socket: socket.socket | None,
+) -> None:
+    """One process does everything."""
 
     @asynccontextmanager
-    async def with_admin(server: Server) -> AsyncIterator[None]:
-        async with _admin(server, admin_socket):
+    async def around(server: Server) -> AsyncIterator[None]:
+        async def snapshot() -> Snapshot:
+            return server.metrics.snapshot(time.monotonic())
+
+        async def problems() -> list[str]:
+            return server.problems()
+
+        async with _admin(admin_socket, snapshot, problems):
             write_ready_file(settings, sockets, admin_socket, [os.getpid()])
             yield
 
-    uvloop.run(serve_sessions(settings, sockets, around=with_admin))
-    if settings.ready_file is not None:
-        settings.ready_file.unlink(missing_ok=True)
+    await serve_sessions(settings, sockets, around=around)
+
+
+async def _supervise(
+    config: Path,
+    settings: Settings,
+    sockets: list[socket.socket],
+    admin_socket: socket.socket | None,
+) -> None:
+    """This process is the parent of several workers."""
+
+    @asynccontextmanager
+    async def around(supervisor: Supervisor) -> AsyncIterator[None]:
+        async with _admin(admin_socket, supervisor.numbers, supervisor.problems):
+            write_ready_file(settings, sockets, admin_socket, supervisor.pids)
+            yield
+
+    supervisor = Supervisor(
+        settings.workers,
+        sockets,
+        command=[*worker_command(), "--config", str(config)],
+        drain_timeout_s=settings.limits.drain_timeout_s,
+    )
+    await supervisor.run(around)
+
+
+async def _work(
+    settings: Settings, worker: int, control_fd: int, listen_fds: Sequence[int]
+) -> None:
+    """One worker of several: serves the parent's sockets, answers its questions."""
+    control = socket.socket(fileno=control_fd)
+    reader, writer = await asyncio.open_unix_connection(sock=control)
+    channel = Channel(reader, writer)
+
+    @asynccontextmanager
+    async def around(server: Server) -> AsyncIterator[None]:
+        async def listen_to_parent() -> None:
+            async for note in channel.notes():
+                match note:
+                    case NumbersWanted():
+                        channel.send(server.numbers())
+                    case Cancel():
+                        server.cancel_here(note.pid, note.key)
+                    case Numbers() | Ready():
+                        pass
+            # The parent is gone, and with it everything that could stop us.
+            server.stop()
+
+        server.pass_on_cancel = lambda pid, key: channel.send(Cancel(pid, key))
+        listening = server.tasks.spawn(listen_to_parent())
+        channel.send(Ready())
+        try:
+            yield
+        finally:
+            listening.cancel()
+            channel.close()
+
+    sockets = [socket.socket(fileno=descriptor) for descriptor in listen_fds]
+    await serve_sessions(settings, sockets, worker=worker, around=around)
 
 
 @asynccontextmanager
 async def _admin(
-    server: Server, listening: socket.socket | None
+    listening: socket.socket | None,
+    snapshot: Callable[[], Awaitable[Snapshot]],
+    problems: Callable[[], Awaitable[list[str]]],
 ) -> AsyncIterator[None]:
     """The admin port while the server runs."""
     if listening is None:
         yield
         return
-
-    async def snapshot() -> Snapshot:
-        return server.metrics.snapshot(time.monotonic())
-
-    async def problems() -> list[str]:
-        return server.problems()
-
     console = admin_server(admin_app(snapshot=snapshot, problems=problems))
-    running = server.tasks.spawn(console.serve(sockets=[listening]))
-    try:
-        yield
-    finally:
-        console.should_exit = True
-        await asyncio.wait([running], timeout=3.0)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(console.serve(sockets=[listening]))
+        try:
+            yield
+        finally:
+            console.should_exit = True
+            await asyncio.wait([running], timeout=3.0)

@@ -47,7 +47,11 @@ class CancelKeys:
         """The session is over."""
         self._links.pop(pid, None)
 
-    @staticmethod
-    def worker_of(pid: int) -> int:
-        """Which worker issued this pid."""
-        return pid & ((1 << WORKER_BITS) - 1)
+    def are_ours(self, pid: int) -> bool:
+        """Whether this worker issued the pid, if any did."""
+        return worker_of(pid) == self._worker
+
+
+def worker_of(pid: int) -> int:
+    """Which worker issued this pid."""
+    return pid & ((1 << WORKER_BITS) - 1)

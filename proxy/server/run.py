@@ -92,6 +92,7 @@ async def serve_sessions(
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    server.stop = stopping.set
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     listeners = [Listener(server, listening) for listening in sockets]
     watching = tasks.spawn(_follow_files(server))

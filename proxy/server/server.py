@@ -22,11 +22,13 @@ from proxy.errors import (
     ConfigError,
     ErrorReport,
 )
+from proxy.metrics import pack
 from proxy.policy.decision import Decision
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy, UnknownRoleError
 from proxy.policy.yaml import load_yaml
 from proxy.server.cancel import CancelKeys
+from proxy.server.control import Numbers
 from proxy.server.link import Link
 from proxy.session.judge import Judge
 from proxy.session.login_effects import LoginRules
@@ -37,6 +39,7 @@ from proxy.wire.messages import BackendKeyData, ReadyForQuery
 if TYPE_CHECKING:
     import asyncio
     import ssl
+    from collections.abc import Callable
     from pathlib import Path
 
     from proxy.auth.identities import Identities
@@ -117,6 +120,8 @@ class Server:
         self._judges: dict[tuple[str, str], Judge] = {}
         self._taken: Counter[str] = Counter()
         self.upstream_problem = ""
+        self.pass_on_cancel: Callable[[int, bytes], None] | None = None
+        self.stop: Callable[[], None] = lambda: None
         self._limits = Limits(
             statement_bytes=settings.limits.statement_bytes,
             statements=settings.limits.prepared_statements,
@@ -299,11 +304,24 @@ class Server:
             found.append("the database can't be reached")
         return found
 
+    def numbers(self) -> Numbers:
+        """What this worker tells its parent."""
+        snapshot = self.metrics.snapshot(time.monotonic())
+        return Numbers(pack(snapshot), self.problems())
+
     # --- cancel --------------------------------------------------------------
 
     def cancel_requested(self, request: CancelRequest) -> None:
         """Somebody wants a statement stopped; only who holds the key is heard."""
-        link = self.cancel_keys.find(request.pid, request.key)
+        keys = self.cancel_keys
+        if self.pass_on_cancel is not None and not keys.are_ours(request.pid):
+            self.pass_on_cancel(request.pid, request.key)
+        else:
+            self.cancel_here(request.pid, request.key)
+
+    def cancel_here(self, pid: int, key: bytes) -> None:
+        """Stop a statement of this worker, if the key is right."""
+        link = self.cancel_keys.find(pid, key)
         if link is None:
             self.metrics.cancel_request("unknown")
             return
