@@ -14,7 +14,8 @@ import typer
 from proxy.errors import SYNTAX_ERROR, ConfigError
 from proxy.policy.decision import Decision
 from proxy.policy.documents import load
-from proxy.policy.evaluate import NOT_UNDERSTOOD, Policy
+from proxy.policy.evaluate import Policy
+from proxy.policy.refusals import NOT_UNDERSTOOD
 from proxy.shipped import policy_path
 
 if TYPE_CHECKING:

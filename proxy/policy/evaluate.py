@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import DENIED, TOO_LARGE, ConfigError
-from proxy.policy import invariants
+from proxy.errors import DENIED, ConfigError
+from proxy.policy import refusals
 from proxy.policy.acts import (
     ActionAct,
     DatabaseAct,
@@ -36,16 +36,8 @@ if TYPE_CHECKING:
     from proxy.policy.model import Role
     from proxy.sql.facts import Effect, Trouble
 
-DEFAULT_DENY: Final = "default-deny"
-"""Rule id of a refusal because nothing permits an act."""
-QUARANTINE: Final = "quarantine"
-"""Rule id of a refusal because the session is in quarantine."""
-NOT_UNDERSTOOD: Final = "not-understood"
-TOO_LARGE_RULE: Final = "too-large"
 EMPTY: Final = "empty"
-INTERNAL_ERROR: Final = "internal-error"
-UNKNOWN_ROLE: Final = "unknown-role"
-LOGIN: Final = "login"
+"""Rule id where there was nothing to judge."""
 
 REMEMBERED: Final = 2048
 """Decisions kept in one generation, a role; two live. A question of a busy application
@@ -154,12 +146,12 @@ class RolePolicy:
 
     def _decide(self, facts: Facts, context: Context) -> Decision:
         if not self.may_login:
-            return _no_login(self)
+            return refusals.no_login(self.login_reason, self.login_hint)
         acts = acts_of(facts, self._effects)
         applying = [rule for rule in self.rules if rule.applies(facts, context)]
         for act in acts:
             if isinstance(act, SettingChange) and breaks_reading(act):
-                return _broken_reading(self._not_allowed(act), facts.kind)
+                return refusals.broken_reading(self._not_allowed(act), facts.kind)
         permits = [rule for rule in applying if rule.permits]
         refusal = _forbidden(acts, applying)
         if refusal is not None:
@@ -199,20 +191,11 @@ class RolePolicy:
 
     def _not_permitted(self, act: Act, facts: Facts, context: Context) -> Decision:
         if context.quarantined:
-            return Decision(
-                allowed=False,
-                rule=QUARANTINE,
-                reason=f"{in_words(act)} is not allowed: after an earlier refusal "
-                "this session is in quarantine and may only read",
-                sqlstate=DENIED,
-                hint="Find the refused statement in the audit log, "
-                "and connect again once you know why it was sent.",
-                kind=facts.kind,
-            )
+            return refusals.in_quarantine(in_words(act), facts.kind)
         why, hint = default_reason(act, self._policy_name, self._values_for(act))
         return Decision(
             allowed=False,
-            rule=DEFAULT_DENY,
+            rule=refusals.DEFAULT_DENY,
             reason=self._not_allowed(act) + (f": {why}" if why else ""),
             sqlstate=DENIED,
             hint=hint,
@@ -302,32 +285,26 @@ class Policy:
         try:
             rules = self._roles.get(role)
             if rules is None:
-                return _unknown_role(role)
+                return refusals.unknown_role(role)
             if len(statements) == 1:
                 return rules.decide_statement(statements[0], context)
             return _decide_all(rules, statements, context)
         except Exception:  # noqa: BLE001 - an error in deciding denies; nothing is lost
-            return _internal_error()
+            return refusals.internal_error()
 
     def decide_trouble(self, role: str, trouble: Trouble) -> Decision:
         """The refusal of a text that could not be understood, whatever the role."""
         if role not in self._roles:
-            return _unknown_role(role)
-        too_large = trouble.sqlstate == TOO_LARGE
-        return Decision(
-            allowed=False,
-            rule=TOO_LARGE_RULE if too_large else NOT_UNDERSTOOD,
-            reason=trouble.message,
-            sqlstate=trouble.sqlstate,
-            hint=trouble.hint,
-            position=trouble.position,
-        )
+            return refusals.unknown_role(role)
+        return refusals.in_trouble(trouble)
 
     def decide_setting(self, role: str, name: str, value: str) -> Decision:
         """The verdict on a run-time parameter in the startup packet or `options`."""
         rules = self._roles.get(role)
         return (
-            _unknown_role(role) if rules is None else rules.decide_setting(name, value)
+            refusals.unknown_role(role)
+            if rules is None
+            else rules.decide_setting(name, value)
         )
 
 
@@ -362,45 +339,4 @@ def _of_statement(decision: Decision, index: int) -> Decision:
         quarantines=decision.quarantines,
         kind=decision.kind,
         statement=index,
-    )
-
-
-def _broken_reading(what: str, kind: str) -> Decision:
-    return Decision(
-        allowed=False,
-        rule=invariants.RULE,
-        reason=f"{what}: {invariants.REASON}",
-        sqlstate=DENIED,
-        hint=invariants.HINT,
-        kind=kind,
-    )
-
-
-def _no_login(role: RolePolicy) -> Decision:
-    return Decision(
-        allowed=False,
-        rule=LOGIN,
-        reason=role.login_reason,
-        sqlstate=DENIED,
-        hint=role.login_hint,
-    )
-
-
-def _unknown_role(role: str) -> Decision:
-    return Decision(
-        allowed=False,
-        rule=UNKNOWN_ROLE,
-        reason=f'the policy in force has no role "{role}"',
-        sqlstate=DENIED,
-        hint="Ask the people who run pgwarden to give your identity a role.",
-    )
-
-
-def _internal_error() -> Decision:
-    return Decision(
-        allowed=False,
-        rule=INTERNAL_ERROR,
-        reason="pgwarden could not decide on this statement, so it was not run",
-        sqlstate=DENIED,
-        hint="This is a fault of pgwarden: please report it with the statement.",
     )
