@@ -9,6 +9,7 @@ Next: `proxy.server.run`. Reference: docs/reference/settings.md.
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
@@ -143,8 +144,8 @@ class UpstreamSettings(_Section):
     logins: dict[str, UpstreamLogin]
 
     def serves(self, database: str) -> bool:
-        """Whether clients may ask for `database`."""
-        return "*" in self.databases or database in self.databases
+        """Whether clients may ask for `database`; `*` and `?` stand for any letters."""
+        return any(fnmatchcase(database, pattern) for pattern in self.databases)
 
 
 class LimitSettings(_Section):

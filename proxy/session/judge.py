@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 CACHED_TEXT_BYTES = 16 * 1024
 """Longer texts are judged anew each time: they are rare, and memory is not."""
-CACHED_TEXTS = 4096
-"""Texts in one generation; two generations live, so at most twice as many."""
+GENERATION_BYTES = 4 * 1024 * 1024
+"""Texts and record fragments in one generation of the cache; two generations live. The
+facts beside them take a few times as much."""
+JUDGED_BYTES = 1024
+"""What a judged text takes beside text and fragment, roughly."""
+_NOTHING_PREPARED: Mapping[str, Facts] = {}
 
 
 class Judged(Struct, frozen=True, gc=False):
@@ -38,6 +42,7 @@ class Judged(Struct, frozen=True, gc=False):
         decision: the verdict on the whole text.
         fragment: the part of the audit record that depends on the text alone.
         renames: whether a statement touches prepared-statement or cursor names.
+        executes: whether it runs something prepared, which the text does not show.
         copies_in: whether a statement reads COPY data from the client.
         under: which policy decided, and whether in quarantine.
     """
@@ -48,6 +53,7 @@ class Judged(Struct, frozen=True, gc=False):
     decision: Decision
     fragment: bytes
     renames: bool
+    executes: bool
     copies_in: bool
     under: str
 
@@ -64,12 +70,13 @@ class Judge:
         self.role = role
         self.database = database
         self.version = policy.version
+        self._under_quarantine = f"{policy.version}:quarantined"
         self._free = _Generations()
         self._quarantined = _Generations()
 
     def under(self, *, quarantined: bool) -> str:
         """Names this policy and the state that its verdicts depend on."""
-        return f"{self.version}:quarantined" if quarantined else self.version
+        return self._under_quarantine if quarantined else self.version
 
     def judge(
         self,
@@ -84,11 +91,15 @@ class Judge:
         bodies; EXECUTE looks there. Never raises on any text.
         """
         cache = self._quarantined if quarantined else self._free
-        judged = cache.get(text)
+        judged = cache.young.get(text)
         if judged is None:
-            judged = self._judge(text, prepared or {}, quarantined=quarantined)
-            if len(text) <= CACHED_TEXT_BYTES and not _executes(judged.analysis):
-                cache.put(text, judged)
+            judged = cache.promoted(text)
+            if judged is None:
+                judged = self._judge(
+                    text, prepared or _NOTHING_PREPARED, quarantined=quarantined
+                )
+                if len(text) <= CACHED_TEXT_BYTES and not judged.executes:
+                    cache.put(judged)
         return judged
 
     def _judge(
@@ -96,12 +107,14 @@ class Judge:
     ) -> Judged:
         analysis = analyse(text)
         statements = analysis.statements
-        renames = copies_in = False
+        renames = copies_in = executes = False
         for facts in statements:
-            renames = renames or bool(facts.names)
+            if facts.names:
+                renames = True
+                executes = executes or any(n.verb == "execute" for n in facts.names)
             copies_in = copies_in or Kind.COPY_IN in facts.kinds
         try:
-            if renames:
+            if executes:
                 statements = resolve_executes(statements, prepared)
             decision = self._decide(analysis, statements, quarantined=quarantined)
         except UnknownPreparedStatementError as unknown:
@@ -119,8 +132,9 @@ class Judge:
             decision,
             judged_fragment(analysis, decision, policy=self.version),
             renames,
+            executes,
             copies_in,
-            self.under(quarantined=quarantined),
+            self._under_quarantine if quarantined else self.version,
         )
 
     def _decide(
@@ -166,33 +180,29 @@ def resolve_executes(
     return tuple(resolved)
 
 
-def _executes(analysis: Analysis) -> bool:
-    return any(
-        effect.verb == "execute"
-        for facts in analysis.statements
-        for effect in facts.names
-    )
-
-
 class _Generations:
     """A bounded cache: what is used stays young, the old half is dropped."""
 
-    __slots__ = ("_old", "_young")
+    __slots__ = ("_bytes", "_old", "young")
 
     def __init__(self) -> None:
-        self._young: dict[bytes, Judged] = {}
+        self.young: dict[bytes, Judged] = {}
         self._old: dict[bytes, Judged] = {}
+        self._bytes = 0
 
-    def get(self, text: bytes) -> Judged | None:
-        judged = self._young.get(text)
-        if judged is None:
-            judged = self._old.get(text)
-            if judged is not None:
-                self.put(text, judged)
+    def promoted(self, text: bytes) -> Judged | None:
+        """The verdict on a text of the old half, which is young again then."""
+        judged = self._old.get(text)
+        if judged is not None:
+            self.put(judged)
         return judged
 
-    def put(self, text: bytes, judged: Judged) -> None:
-        if len(self._young) >= CACHED_TEXTS:
-            self._old = self._young
-            self._young = {}
-        self._young[text] = judged
+    def put(self, judged: Judged) -> None:
+        """Keep a verdict for as long as there is room."""
+        size = len(judged.text) + len(judged.fragment) + JUDGED_BYTES
+        if self._bytes + size > GENERATION_BYTES:
+            self._old = self.young
+            self.young = {}
+            self._bytes = 0
+        self._bytes += size
+        self.young[judged.text] = judged

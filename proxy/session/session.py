@@ -131,6 +131,7 @@ class Session:
         self.said_fatal = False
         self.statements = NameSpace()
         self.portals = NameSpace()
+        self._prepared = PreparedFacts(self.statements)
         self.queue: deque[Expected] = deque()
         self.segment = 0
         self.status = ord("I")
@@ -255,7 +256,7 @@ class Session:
         judged = self.judge.judge(
             text,
             quarantined=self.quarantined,
-            prepared=PreparedFacts(self.statements),
+            prepared=self._prepared,
         )
         self.decision_s = self.clock() - started
         return judged
