@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
 from proxy.sql.facts import Analysis, Facts, Flag, Trouble
 from proxy.sql.handlers import HANDLERS
-from proxy.sql.parse import TOO_DEEP, ParseTroubleError, parse, statements
+from proxy.sql.parse import TOO_COMPLEX, ParseTroubleError, parse, statements
 from proxy.sql.plain_select import plain_select
 from proxy.sql.prescan import trouble_with
-from proxy.sql.redact import redacted, redacted_blindly
+from proxy.sql.redact import (
+    may_hold_password,
+    redacted,
+    redacted_blindly,
+    without_passwords,
+)
 from proxy.sql.walk import TooDeepError, UnknownGrammarError, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_TREE_CHARACTERS: Final = 24 * 1024 * 1024
+"""Of the tree as JSON: 10 to 20 times the text of real statements, 45 times that of
+`SELECT 1,1,1...`. Decoded it takes some ten times as much memory again."""
 MAX_STATEMENTS: Final = 10_000
 """In one text. Facts of that many are 20 MB; a migration file has a few hundred."""
 
@@ -42,17 +50,17 @@ def analyse(text: bytes) -> Analysis:
 
 def _facts_of(text: str) -> Analysis:
     json = parse(text)
+    if len(json) > MAX_TREE_CHARACTERS:
+        raise ParseTroubleError(TOO_COMPLEX)
     plain = plain_select(json)
     if plain is not None:
-        return Analysis((plain,), redacted(text) if "://" in text else text)
+        return Analysis((plain,), _recorded(text))
     raw = statements(json)
     if len(raw) > MAX_STATEMENTS:
         message = f"more than {MAX_STATEMENTS} statements in one text"
         raise ParseTroubleError(Trouble(TOO_LARGE, message))
     found = tuple([_walked(statement) for statement in raw])
-    if "://" in text or _has_secret(found):
-        text = redacted(text)
-    return Analysis(found, text)
+    return Analysis(found, redacted(text) if _has_secret(found) else _recorded(text))
 
 
 def _walked(raw: dict[str, Any]) -> Facts:
@@ -62,6 +70,10 @@ def _walked(raw: dict[str, Any]) -> Facts:
     walk.run([statement])
     location = (raw.get("stmt_location", 0), raw.get("stmt_len", 0))
     return walk.facts(verb, location)
+
+
+def _recorded(text: str) -> str:
+    return without_passwords(text) if may_hold_password(text) else text
 
 
 def _has_secret(found: Iterable[Facts]) -> bool:
@@ -78,7 +90,7 @@ def _trouble_of(error: Exception) -> Trouble:
         case TooDeepError():
             return Trouble(TOO_LARGE, str(error))
         case RecursionError() | MemoryError():
-            return TOO_DEEP
+            return TOO_COMPLEX
         case UnknownGrammarError():
             message = f"statement uses grammar that pgwarden does not know: {error}"
             return Trouble(SYNTAX_ERROR, message)

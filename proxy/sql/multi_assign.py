@@ -15,13 +15,22 @@ from typing import Final
 from pglast import Error
 from pglast.parser import scan
 
-MAX_TOKENS: Final = 400_000
-"""Tokens after multiplication; one takes some 100 bytes of JSON in the tree."""
+MAX_COPIES: Final = 50_000
+"""Tokens that the tree may hold beyond those of the text; some 200 bytes of JSON each.
+An UPDATE that sets 50 columns from a SELECT of 1,000 tokens stays below."""
 
-_MAY_ASSIGN = re.compile(rb"\)[\s\x0b]*(?:=|--|/\*)")
-"""A `)` before a `=`, as every multi-column assignment has; comments may be between."""
+_MAY_ASSIGN = re.compile(rb"\)\s*(?:=|--|/\*)")
+"""A `)` before a `=`, as every such assignment has; comments may stand between."""
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _DOLLAR_TAG = re.compile(rb"\$[^$\s]*[\x80-\xff]")
+
+_OPEN: Final = frozenset({"ASCII_40", "ASCII_91"})
+_CLOSE: Final = frozenset({"ASCII_41", "ASCII_93"})
+_COMMA: Final = "ASCII_44"
+_SEMICOLON: Final = "ASCII_59"
+_EQUALS: Final = "ASCII_61"
+_COMMENTS: Final = frozenset({"SQL_COMMENT", "C_COMMENT"})
+_ENDS_SOURCE: Final = _CLOSE | {_COMMA, _SEMICOLON}
 
 
 def multiplies(text: bytes) -> bool:
@@ -36,40 +45,40 @@ def multiplies(text: bytes) -> bool:
     try:
         tokens = scan(_NOT_ASCII.sub(b"z", text).decode("ascii"))
     except Error:
-        return True
-    return _weight([token.name for token in tokens]) > MAX_TOKENS
+        return False  # what the lexer does not accept, the parser does not either
+    names = [token.name for token in tokens if token.name not in _COMMENTS]
+    return _copies(names) > MAX_COPIES
 
 
-def _weight(names: list[str]) -> int:
-    """Tokens counted as often as the tree will hold them."""
+def _copies(names: list[str]) -> int:
+    """How many tokens the tree will hold beyond one for each."""
     closing = _closings(names)
     multiples = [1]
-    ends: list[int] = []
-    total = 0
-    for index, name in enumerate(names):
-        while ends and index >= ends[-1]:
+    ends = [len(names)]
+    copies = 0
+    for index in range(len(names)):
+        while index >= ends[-1]:
             ends.pop()
             multiples.pop()
-        total += multiples[-1]
-        if name == "ASCII_40" and (close := closing.get(index)):
-            follows = names[close + 1 : close + 2]
-            if follows == ["ASCII_61"]:
-                columns = 1 + names[index:close].count("ASCII_44")
-                multiples.append(multiples[-1] * columns)
-                ends.append(_end_of_source(names, close + 2, closing))
-        if total > MAX_TOKENS:
+        copies += multiples[-1] - 1
+        close = closing.get(index)
+        if close is not None and names[close + 1 : close + 2] == [_EQUALS]:
+            columns = 1 + names[index:close].count(_COMMA)
+            multiples.append(multiples[-1] * columns)
+            ends.append(_end_of_source(names, close + 2, closing))
+        if copies > MAX_COPIES:
             break
-    return total
+    return copies
 
 
 def _closings(names: list[str]) -> dict[int, int]:
-    """Index of each `(` to that of its `)`."""
+    """Index of each opening bracket to that of its closing one."""
     opened: list[int] = []
     closing: dict[int, int] = {}
     for index, name in enumerate(names):
-        if name == "ASCII_40":
+        if name in _OPEN:
             opened.append(index)
-        elif name == "ASCII_41" and opened:
+        elif name in _CLOSE and opened:
             closing[opened.pop()] = index
     return closing
 
@@ -77,9 +86,6 @@ def _closings(names: list[str]) -> dict[int, int]:
 def _end_of_source(names: list[str], start: int, closing: dict[int, int]) -> int:
     """Where the right side of an assignment ends, at the latest."""
     index = start
-    while index < len(names):
-        name = names[index]
-        if name in {"ASCII_41", "ASCII_59", "ASCII_44"}:
-            return index
+    while index < len(names) and names[index] not in _ENDS_SOURCE:
         index = closing.get(index, index) + 1
     return index

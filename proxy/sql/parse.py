@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 GRAMMAR_VERSION: Final = 180006
 """The grammar that `proxy.sql.grammar` was read against; another one is refused."""
 
+MAX_MESSAGE: Final = 300
+"""Characters of an error's text; Postgres quotes the whole offending token."""
+
 _START: Final = f'{{"version":{GRAMMAR_VERSION},"stmts":'
 
 _parse: Callable[[str], str] = parse_sql_json
 _decode: Final = Decoder().decode
 
-TOO_DEEP: Final = Trouble(
+TOO_COMPLEX: Final = Trouble(
     TOO_LARGE,
-    "statement nests too deep to be judged",
+    "statement is too deep or too large to be judged",
     hint="Split it, or replace long chains of operators by a list or an array.",
 )
 
@@ -63,10 +66,17 @@ def statements(json: str) -> list[dict[str, Any]]:
     return found
 
 
+def _shortened(message: str) -> str:
+    """The message without the middle of a token that may be a megabyte long."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    return f"{message[: MAX_MESSAGE - 40]} ... {message[-20:]}"
+
+
 def _trouble(error: ParseError, text: str) -> Trouble:
-    message = str(error.args[0])
+    message = _shortened(str(error.args[0]))
     if message.startswith(("memory exhausted", "stack depth limit")):
-        return TOO_DEEP
+        return TOO_COMPLEX
     position = error.args[1] if len(error.args) > 1 else None
     if position is None:
         at_end = message.endswith("at end of input")

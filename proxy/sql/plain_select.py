@@ -1,8 +1,9 @@
 """A shortcut for plain SELECTs, where most of the time goes: decoded and judged in C.
 
 The tree is decoded into the strict types of `proxy.sql.plain_grammar`: whatever they
-do not know takes the long way of `proxy.sql.walk`. What they know does nothing by itself
-but read, so the few things worth knowing are on their lists, and no tree is walked here.
+do not know takes the long way of `proxy.sql.walk`. What they know does nothing by
+itself but read, so the few things worth knowing are on their lists, and no tree is
+walked here.
 
 The answer is the walk's: `tests/unit/sql/test_plain_select.py` holds both against each
 other. Next: `proxy.sql.analyse`.

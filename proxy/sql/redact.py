@@ -1,6 +1,13 @@
-"""Takes secrets out of a statement before it is recorded.
+"""Takes secrets out of a text before it is recorded.
 
-Next: `proxy.sql.analyse`, which decides when.
+Two strengths. `redacted` hides every string literal: for statements that hold a
+password or a connection string, where which literal it is does not matter, and for
+texts that nobody could read. `without_passwords` hides what follows `password=` and the
+password in URLs: for everything else. Names, comments and numbers stay.
+
+This is a small lexer of its own, because the texts may not parse and because the real
+one is quadratic in non-ASCII texts. It errs on hiding: what is not closed is hidden to
+the end. Never raises. Next: `proxy.sql.analyse`, which decides when.
 """
 
 from __future__ import annotations
@@ -8,31 +15,103 @@ from __future__ import annotations
 import re
 from typing import Final
 
-HIDDEN: Final = "'<redacted>'"
+HIDDEN: Final = "<redacted>"
 
-_LITERAL = re.compile(
+_OPENING = re.compile(
     r"""
-    (?:\b[eE]'(?:[^'\\]|\\.|'')*(?:'|\\?\Z))     # E'' with backslash escapes
-    | (?:\b[uU]&)?'(?:[^']|'')*(?:'|\Z)         # '', N'', B'', X'', U&''
-    | (?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)   # $tag$ ... $tag$
-    | "(?:[^"]|"")*(?:"|\Z)                      # a quoted name: kept
-    | --[^\r\n]*                                 # a comment: kept
+      (?P<escape>[eE]')                     # E'...' with backslash escapes
+    | (?P<word>[^\W\d][\w$]*)               # may hold a $, so it must be passed over
+    | (?P<string>')                         # '...', and after N, B, X, U&
+    | (?P<dollar>\$(?:[^\W\d]\w*)?\$)
+    | (?P<name>")
+    | (?P<line>--)
+    | (?P<block>/\*)
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
-_URL = re.compile(r"(\w+://[^\s:/@'\"]*:)[^\s@'\"]+@")
+_REST: Final = {
+    "escape": re.compile(r"(?:[^'\\]|\\.|'')*'", re.DOTALL),
+    "string": re.compile(r"(?:[^']|'')*'"),
+    "name": re.compile(r'(?:[^"]|"")*"'),
+    "line": re.compile(r"[^\r\n]*"),
+    "word": re.compile(""),
+}
+_COMMENT_MARK = re.compile(r"/\*|\*/")
 
+# A string goes on after a line break, in the same kind: E'a' \n '\'' is one literal.
+_CONTINUATION = re.compile(r"(?:[^\S\r\n]|--[^\r\n]*)*[\r\n](?:\s|--[^\r\n]*[\r\n])*'")
 
-def _hide(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if found.startswith(('"', "--")) else HIDDEN
+_PASSWORD_WORD = re.compile(
+    r"(\bpass(?:word|wd|phrase)\s*(?:=\s*|\s))('(?:[^']|'')*'?|[^\s'\";,)]+)",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"(\w://[^\s:/?#@'\"]*:)[^\s/@'\"]+(?=@)")
 
 
 def redacted(text: str) -> str:
-    """`text` with every literal and every password in a URL hidden."""
-    return _URL.sub(r"\1<redacted>@", _LITERAL.sub(_hide, text))
+    """`text` with every string literal hidden."""
+    pieces: list[str] = []
+    position = 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        pieces.append(text[position : opening.start()])
+        kind = str(opening.lastgroup)
+        position = _end(text, opening, kind)
+        if kind in {"word", "name", "line", "block"}:
+            pieces.append(text[opening.start() : position])
+        else:
+            pieces.append(f"'{HIDDEN}'")
+    pieces.append(text[position:])
+    return without_passwords("".join(pieces))
 
 
 def redacted_blindly(text: bytes) -> str:
-    """The same for a text that may not even be UTF-8."""
+    """The same for a text that did not parse, and may not even be UTF-8."""
     return redacted(text.decode("utf-8", "backslashreplace"))
+
+
+def without_passwords(text: str) -> str:
+    """`text` without the values of `password=` and the passwords in URLs."""
+    text = _URL.sub(rf"\g<1>{HIDDEN}", text)
+    return _PASSWORD_WORD.sub(_hide_value, text)
+
+
+def may_hold_password(text: str) -> bool:
+    """Whether `without_passwords` could find anything; cheap enough for every text."""
+    return "://" in text or "assw" in text or "ASSW" in text or "assphr" in text
+
+
+def _hide_value(match: re.Match[str]) -> str:
+    before, value = match.groups()
+    if value[0] != "'":
+        return f"{before}{HIDDEN}"
+    return f"{before}'{HIDDEN}'"
+
+
+def _end(text: str, opening: re.Match[str], kind: str) -> int:
+    """Where what `opening` opens ends; the end of the text if it is not closed."""
+    if kind == "dollar":
+        closing = text.find(opening.group(), opening.end())
+        return len(text) if closing < 0 else closing + len(opening.group())
+    if kind == "block":
+        return _end_of_comment(text, opening.end())
+    rest = _REST[kind]
+    end = opening.end()
+    while True:
+        match = rest.match(text, end)
+        if match is None:
+            return len(text)
+        if kind not in {"escape", "string"}:
+            return match.end()
+        continued = _CONTINUATION.match(text, match.end())
+        if continued is None:
+            return match.end()
+        end = continued.end()
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    depth = 1
+    for mark in _COMMENT_MARK.finditer(text, start):
+        depth += 1 if mark.group() == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    return len(text)

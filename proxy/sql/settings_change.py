@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 READ_ONLY_SETTINGS: Final = frozenset(
     {"transaction_read_only", "default_transaction_read_only"}
 )
+SECRET_WORDS: Final = ("password", "secret", "conninfo", "passphrase", "token")
+"""A setting with one of these in its name holds a secret."""
 TRUE_WORDS: Final = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"})
 """What Postgres reads as true: src/backend/utils/adt/bool.c."""
 
@@ -22,6 +24,8 @@ TRUE_WORDS: Final = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y",
 def note_change(walk: Walk, change: SettingChange) -> None:
     """Note a change, and whether it may open a session or transaction for writing."""
     walk.change(change)
+    if any(word in change.name for word in SECRET_WORDS):
+        walk.flag(Flag.SECRET)
     if change.name not in READ_ONLY_SETTINGS:
         return
     if change.is_reset:

@@ -131,7 +131,7 @@ def rename(body: Body, stack: Stack, walk: Walk) -> None:
     GENERIC["RenameStmt"](body, stack, walk)
 
 
-def _alterobject_word(name: str, what: str) -> Handler:
+def _alter_object(name: str, what: str) -> Handler:
     rest = GENERIC[name]
 
     def handle(body: Body, stack: Stack, walk: Walk) -> None:
@@ -229,17 +229,15 @@ def option(body: Body, stack: Stack, walk: Walk) -> None:
 
 def comment(body: Body, stack: Stack, walk: Walk) -> None:
     """COMMENT ON."""
-    _aboutobject_word("CommentStmt", "comment on", body, stack, walk)
+    _about_object("CommentStmt", "comment on", body, stack, walk)
 
 
 def security_label(body: Body, stack: Stack, walk: Walk) -> None:
     """SECURITY LABEL ON."""
-    _aboutobject_word("SecLabelStmt", "security label on", body, stack, walk)
+    _about_object("SecLabelStmt", "security label on", body, stack, walk)
 
 
-def _aboutobject_word(
-    name: str, words: str, body: Body, stack: Stack, walk: Walk
-) -> None:
+def _about_object(name: str, words: str, body: Body, stack: Stack, walk: Walk) -> None:
     object_type = body["objtype"]
     walk.act(ddl_kind(object_type), f"{words} {object_word(object_type)}")
     names = body["object"].get("List", {}).get("items", [])
@@ -266,9 +264,9 @@ STATEMENTS_DDL: Final[dict[str, Handler]] = {
     "AlterTableStmt": alter_table,
     "DropStmt": drop,
     "RenameStmt": rename,
-    "AlterOwnerStmt": _alterobject_word("AlterOwnerStmt", "owner to"),
-    "AlterObjectSchemaStmt": _alterobject_word("AlterObjectSchemaStmt", "set schema"),
-    "AlterObjectDependsStmt": _alterobject_word(
+    "AlterOwnerStmt": _alter_object("AlterOwnerStmt", "owner to"),
+    "AlterObjectSchemaStmt": _alter_object("AlterObjectSchemaStmt", "set schema"),
+    "AlterObjectDependsStmt": _alter_object(
         "AlterObjectDependsStmt", "depends on extension"
     ),
     "CreateTableAsStmt": create_table_as,
