@@ -10,21 +10,22 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 from msgspec import Struct, structs
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
 from proxy.cli.lines import LineJudge, lines_of
 from proxy.cli.offline import (
+    DEFAULT_POLICY,
     NO_CATALOG,
     OfflineSession,
     fail,
     load_policy,
+    output,
     read_text,
 )
 from proxy.errors import ConfigError
@@ -191,31 +192,35 @@ def _refuse_files(files: list[str] | None) -> None:
 
 
 def _answer_lines(source: str, policy: Path | None, role: str) -> int:
-    path = policy or policy_path("production")
-    text = read_text(path)
+    path = policy or policy_path(DEFAULT_POLICY)
     load_policy(path).role(role)
+    lines = LineJudge(read_text(path), source=str(path), role=role)
+    with _opened(source) as stream, lines:
+        try:
+            return _answer_stream(stream, lines)
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader is gone: nothing more to say
+            return 1
+
+
+def _opened(source: str) -> BinaryIO:
     if source == "-":
-        return _answer_stream(
-            sys.stdin.buffer, LineJudge(text, source=str(path), role=role)
-        )
+        return sys.stdin.buffer
     try:
-        with Path(source).open("rb") as stream:
-            judge = LineJudge(text, source=str(path), role=role)
-            return _answer_stream(stream, judge)
+        return Path(source).open("rb")
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
         raise ConfigError(f"{source}: {reason}") from None
 
 
-def _answer_stream(stream: object, judge: LineJudge) -> int:
-    status = 0
-    with judge:
-        for line in lines_of(stream):  # type: ignore[arg-type]
-            found = judge.answer(line)
-            status |= found["decision"] == "deny"
-            sys.stdout.write(json.dumps(found) + "\n")
-            sys.stdout.flush()
-    return int(status)
+def _answer_stream(stream: BinaryIO, judge: LineJudge) -> int:
+    is_any_denied = False
+    for line in lines_of(stream):
+        found = judge.answer(line)
+        is_any_denied = is_any_denied or found["decision"] == "deny"
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()  # whoever asks line by line waits for each answer
+    return int(is_any_denied)
 
 
 def _print_json(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
@@ -232,7 +237,7 @@ def _print_json(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
 
 
 def _print_table(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = output()
     table = Table("where", "decision", "rule", "statement", box=None, pad_edge=False)
     for each in verdicts:
         is_allowed = each.decision == "allow"

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import to_builtins
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from proxy.audit.tail import printable
-from proxy.cli.offline import NO_CATALOG, OfflineSession, fail, load_policy
+from proxy.cli.offline import NO_CATALOG, OfflineSession, fail, load_policy, output
 from proxy.errors import ConfigError
 from proxy.session.judge import Judge
 
@@ -99,7 +98,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
 
 
 def _print_tree(decision: Decision, statements: tuple[Facts, ...], policy: str) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = output()
     verdict = (
         Text("allowed", "bold green")
         if decision.allowed

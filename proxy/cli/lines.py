@@ -19,6 +19,7 @@ from proxy.policy.evaluate import Policy
 from proxy.session.judge import Judge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
@@ -172,7 +173,7 @@ def _serve(
         return
 
 
-def lines_of(stream: BinaryIO) -> Any:  # noqa: ANN401 - an iterator of bytes
+def lines_of(stream: BinaryIO) -> Iterator[bytes]:
     """The lines of a stream; of one that is too long, its beginning and too much."""
     while line := stream.readline(MAX_LINE_BYTES + 2):
         rest = line

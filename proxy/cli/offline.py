@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
+from rich.console import Console
 
 from proxy.errors import SYNTAX_ERROR, ConfigError
 from proxy.policy.decision import Decision
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from proxy.sql.facts import Facts
 
 DEFAULT_POLICY = "production"
+
+PIPE_WIDTH = 500
+"""Characters of a line where no terminal wraps it: the longest hint fits."""
 
 NO_CATALOG = (
     "judged without the database's catalog, so strictly: functions that pgwarden "
@@ -54,6 +58,12 @@ def load_policy(path: Path | None) -> Policy:
     """
     path = path or policy_path(DEFAULT_POLICY)
     return Policy(load(read_text(path), source=str(path)))
+
+
+def output() -> Console:
+    """Where people read: as wide as the terminal, and as wide as it takes in a pipe."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, width=width)
 
 
 def fail(error: ConfigError) -> NoReturn:

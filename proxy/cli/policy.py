@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import structs
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from proxy.cli.offline import (
     OfflineSession,
     fail,
     load_policy,
+    output,
     read_text,
 )
 from proxy.errors import ConfigError
@@ -32,7 +32,9 @@ from proxy.session.judge import Judge
 from proxy.shipped import policy_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+
+    from rich.console import Console
 
     from proxy.policy.decision import Decision
     from proxy.policy.evaluate import Policy
@@ -147,7 +149,7 @@ def _decide(case: Case, policy: Policy) -> tuple[Decision, dict[str, Any]]:
 
 
 def _print_results(results: list[CaseResult], failed: list[CaseResult]) -> None:
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = output()
     table = Table("file", "cases", "failed", box=None, pad_edge=False)
     for source in dict.fromkeys(each.source for each in results):
         own = [each for each in results if each.source == source]
@@ -192,7 +194,7 @@ def show(
         }
         sys.stdout.write(json.dumps(plain, indent=2) + "\n")
         return
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = output()
     console.print(Text(f"policy {loaded.name} ({loaded.version})", "bold"))
     for name in names:
         _print_role(console, loaded, name)
@@ -207,34 +209,41 @@ def _print_role(console: Console, policy: Policy, name: str) -> None:
     mode = "read-only" if role.read_only else "read and write"
     console.print(Text(f"  upstream login {role.upstream}, {mode}"))
     document = policy.document
-    table = Table("", "rule", "", "why", box=None, pad_edge=False)
+    table = Table("", "rule", "what", "why", box=None, pad_edge=False)
     for rule in document.rules_of(document.model.roles[name]):
         acts = rule.permit or rule.forbid
         listed = acts.model_dump(exclude_defaults=True) if acts else {}
         table.add_row(
             Text("permit", "green") if rule.permit else Text("forbid", "red"),
             Text(rule.id),
-            Text(", ".join(_listed(document.model.settings, listed)), "dim"),
+            Text("\n".join(_listed(document.model.settings, listed)), "dim"),
             Text(rule.reason or ""),
         )
     console.print(table)
 
 
-def _listed(settings: Any, acts: dict[str, Any]) -> Iterable[str]:  # noqa: ANN401
-    """The acts of a rule in short; settings spelled out, as people ask for them."""
+def _listed(settings: Any, acts: dict[str, Any]) -> Iterator[str]:  # noqa: ANN401
+    """The acts of a rule, one line a key; groups of settings are spelled out."""
     for key, value in acts.items():
         if value is True:
             yield key
             continue
+        words: list[str] = []
         for item in value:
             if isinstance(item, str):
-                yield item
+                words.append(item)
             elif key == "settings" and item["name"].startswith("@"):
-                yield from (each.name for each in settings[item["name"][1:]])
+                words.extend(each.name for each in settings[item["name"][1:]])
             else:
-                words = item.get("access", item.get("effects", []))
-                names = item.get("names", [item["name"]] if "name" in item else [])
-                yield f"{key}: {' '.join([*words, *names])}"
+                words.append(_match(item))
+        yield f"{key.replace('_', ' ')}: {', '.join(words)}"
+
+
+def _match(item: dict[str, Any]) -> str:
+    how = item.get("access", item.get("effects", []))
+    names = item.get("names", [item["name"]] if "name" in item else [])
+    excepted = item.get("except_names", [])
+    return " ".join([*how, *names, *(["except", *excepted] if excepted else [])])
 
 
 @policy_app.command("lint")

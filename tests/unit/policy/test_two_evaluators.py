@@ -337,7 +337,7 @@ contexts = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(documents(), st.lists(st.tuples(made_facts, contexts), max_size=12))
 def test_the_two_agree(text: str, questions: list[tuple[Facts, Context]]) -> None:
     document = load(text, source="made")

@@ -1,0 +1,128 @@
+"""`pgwarden check`: exit status, line numbers, and what people and machines read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from proxy.cli.check import check, judge_text
+from proxy.cli.offline import load_policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+app = typer.Typer()
+app.command()(check)
+RUN = CliRunner()
+
+
+def test_statements_get_their_own_line() -> None:
+    text = (
+        "-- first\nSELECT 'é';\n\n/* then\n */ DROP TABLE t;SELECT 2;\n"
+        "PREPARE p AS SELECT 1; EXECUTE p"
+    )
+    found = judge_text(load_policy(None), "developer", text.encode(), name="a.sql")
+    assert [(each.line, each.statement, each.decision) for each in found] == [
+        (2, "SELECT 'é'", "allow"),
+        (5, "DROP TABLE t", "deny"),
+        (5, "SELECT 2", "allow"),
+        (6, "PREPARE p AS SELECT 1", "allow"),
+        (6, "EXECUTE p", "allow"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "rule"),
+    [
+        (b"SELECT 1;\nSELECT ,", 2, "not-understood"),
+        (b"SELECT 1;\nSELECT \0", 2, "not-understood"),
+        (b"EXECUTE p", 1, "session.unknown-prepared-statement"),
+        (b"\xff", 1, "not-understood"),
+    ],
+)
+def test_a_text_that_can_not_be_split_is_one_verdict(
+    text: bytes, line: int, rule: str
+) -> None:
+    (found,) = judge_text(load_policy(None), "developer", text, name="a.sql")
+    assert (found.line, found.rule, found.decision) == (line, rule, "deny")
+
+
+def test_an_empty_file_has_nothing_to_refuse(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("-- nothing\n")
+    assert RUN.invoke(app, [str(tmp_path / "a.sql")]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "role", "status"),
+    [
+        ("SELECT 1", "developer", 0),
+        ("CREATE TABLE t (a int)", "developer", 1),
+        ("CREATE TABLE t (a int)", "migrator", 0),
+        ("SELECT 1; DROP TABLE t", "migrator", 1),
+    ],
+)
+def test_exit_status(tmp_path: Path, sql: str, role: str, status: int) -> None:
+    (tmp_path / "a.sql").write_text(sql)
+    ran = RUN.invoke(app, ["--role", role, str(tmp_path / "a.sql")])
+    assert ran.exit_code == status, ran.output
+    assert ("statements refused" in ran.stdout) is bool(status)
+    assert "without the database's catalog" in ran.stderr
+
+
+def test_stdin_and_json() -> None:
+    ran = RUN.invoke(app, ["--json", "-"], input="SELECT 1;\nDROP TABLE t;")
+    assert ran.exit_code == 1
+    found = json.loads(ran.stdout)
+    assert found["allowed"] is False
+    assert found["catalog"] is None
+    assert [each["decision"] for each in found["statements"]] == ["allow", "deny"]
+    assert found["statements"][1]["line"] == 2
+
+
+def test_jsonl() -> None:
+    text = '{"id": "a", "sql": "SELECT 1"}\nnonsense\n'
+    ran = RUN.invoke(app, ["--jsonl", "-"], input=text)
+    assert ran.exit_code == 1
+    assert [json.loads(each)["decision"] for each in ran.stdout.splitlines()] == [
+        "allow",
+        "deny",
+    ]
+    ran = RUN.invoke(app, ["--jsonl", "-"], input='{"id": "a", "sql": "SELECT 1"}')
+    assert ran.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--role", "develper", "-"], 'no role "develper"; did you mean "developer"?'),
+        (["missing.sql"], "missing.sql: no such file"),
+        (["--policy", "missing.yaml", "-"], "missing.yaml: no such file"),
+        (["--jsonl", "-", "a.sql"], "--jsonl takes no SQL files"),
+        (["--jsonl", "missing.jsonl"], "missing.jsonl: no such file"),
+        (["--jsonl", "-", "--role", "nobody"], 'no role "nobody"'),
+    ],
+)
+def test_usage(options: list[str], said: str) -> None:
+    ran = RUN.invoke(app, options, input="SELECT 1")
+    assert ran.exit_code == 2
+    assert said in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_a_broken_policy_names_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("version: 1\nname: x\nrols: {}\n")
+    ran = RUN.invoke(app, ["--policy", str(path), "-"], input="SELECT 1")
+    assert ran.exit_code == 2
+    assert f'{path}:3: unknown key "rols"; did you mean "roles"?' in ran.stderr
+
+
+def test_what_a_file_holds_can_not_reach_the_terminal_raw(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_bytes(b'DROP TABLE "\x1b[31m[bold]";')
+    ran = RUN.invoke(app, [str(tmp_path / "a.sql")])
+    assert "\x1b" not in ran.output
+    assert "[bold]" in ran.output
