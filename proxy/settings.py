@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
@@ -34,7 +35,19 @@ NOT_SETTINGS = (
 )
 """Variables (or their beginnings) with our prefix that are not settings."""
 
-LOOPBACK = ("127.", "::1", "localhost")
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, whatever any name server says.
+
+    By address, or the one name that is reserved for it (RFC 6761): a look-alike such as
+    "127.0.0.1.example.com" is anybody's.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Address(BaseModel):
@@ -63,7 +76,7 @@ class Address(BaseModel):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host.startswith(LOOPBACK)
+        return is_loopback(self.host)
 
 
 class _Section(BaseModel):

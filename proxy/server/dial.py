@@ -20,7 +20,7 @@ from proxy.session.handshake import Send, StartTls
 from proxy.session.upstream import UpstreamHandshake
 from proxy.session.upstream_effects import DeriveKey, UpstreamReady, UpstreamRefused
 from proxy.session.upstream_plan import TlsMode, UpstreamPlan, shown_name
-from proxy.settings import LOOPBACK
+from proxy.settings import is_loopback
 from proxy.wire.startup import CancelRequest, SSLRequest
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Dialler:
             settings=request.settings,
             read_only=is_read_only,
             tls_mode=TlsMode(settings.tls.mode),
-            is_loopback=settings.host.startswith(LOOPBACK),
+            is_loopback=is_loopback(settings.host),
             allow_md5=settings.allow_md5,
             allow_password=settings.allow_password,
             allow_trust=True,

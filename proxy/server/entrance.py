@@ -30,7 +30,7 @@ from proxy.session.login_effects import (
     Reject,
 )
 from proxy.session.wish import Outcome
-from proxy.settings import LOOPBACK
+from proxy.settings import is_loopback
 from proxy.wire.errors_wire import encode_error
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ Result = Literal["ok", "denied", "refused", "error", "timeout"]
 
 _RESULTS: dict[Outcome, Result] = {
     Outcome.UNKNOWN_IDENTITY: "denied",
+    Outcome.UNUSABLE_IDENTITY: "denied",
     Outcome.CREDENTIALS: "denied",
     Outcome.PROTOCOL: "error",
 }
@@ -61,7 +62,7 @@ class Entrance(asyncio.Protocol):
         self._port = port
         self._opened_s = server.clock()
         self._login = Login(
-            server.login_rules(is_loopback=address.startswith(LOOPBACK)),
+            server.login_rules(is_loopback=is_loopback(address)),
             encode_nonce(secrets.token_bytes(18)),
             client_address=address,
         )

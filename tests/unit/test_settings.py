@@ -1,0 +1,95 @@
+"""Settings: what they accept, how they name a mistake, what counts as loopback."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.errors import ConfigError
+from proxy.settings import is_loopback, load_settings
+
+MINIMAL = """
+listen: ["127.0.0.1:6432"]
+policy: production.yaml
+identities: identities.yaml
+audit: {folder: audit}
+upstream:
+  host: db.example.com
+  databases: [shop, "prisma_migrate_shadow_db_*"]
+  logins: {reader: {user: r, password_env: PW}}
+"""
+
+
+def settings(tmp_path, text=MINIMAL, **environment):
+    path = tmp_path / "pgwarden.yaml"
+    path.write_text(text)
+    return load_settings(path, environment)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_this_machine_is_loopback(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "127.evil.example",
+        "::10",
+        "0.0.0.0",
+        "10.0.0.1",
+        "",
+    ],
+)
+def test_a_look_alike_is_not_loopback(host):
+    assert not is_loopback(host)
+
+
+def test_relative_paths_start_at_the_file(tmp_path):
+    found = settings(tmp_path)
+    assert found.policy == tmp_path / "production.yaml"
+    assert found.audit.folder == tmp_path / "audit"
+
+
+def test_databases_are_served_by_pattern(tmp_path):
+    upstream = settings(tmp_path).upstream
+    assert upstream.serves("shop")
+    assert upstream.serves("prisma_migrate_shadow_db_1")
+    assert not upstream.serves("shop2")
+
+
+def test_variables_lie_on_top_of_the_file(tmp_path):
+    found = settings(
+        tmp_path, PGWARDEN_UPSTREAM__PORT="6543", PGWARDEN_LISTEN='["[::1]:7000"]'
+    )
+    assert found.upstream.port == 6543
+    assert str(found.listen[0]) == "[::1]:7000"
+
+
+def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
+    with pytest.raises(ConfigError, match=r'yaml:12: unknown key "worker".*"workers"'):
+        settings(tmp_path, MINIMAL + "\n\nworker: 2\n")
+
+
+def test_an_unknown_variable_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="lisen"):
+        settings(tmp_path, PGWARDEN_LISEN="x")
+
+
+@pytest.mark.parametrize("address", ["6432", "host", "host:", ":1", "host:70000"])
+def test_an_address_has_host_and_port(tmp_path, address):
+    with pytest.raises(ConfigError, match="listen"):
+        settings(tmp_path, MINIMAL.replace("127.0.0.1:6432", address))
+
+
+def test_a_password_comes_from_one_place(tmp_path):
+    twice = MINIMAL.replace("password_env: PW", "password_env: PW, password_file: f")
+    with pytest.raises(ConfigError, match="not both"):
+        settings(tmp_path, twice)
+
+
+def test_a_missing_password_variable_is_named_and_not_its_value(tmp_path):
+    login = settings(tmp_path).upstream.logins["reader"]
+    with pytest.raises(ConfigError, match='"PW" is not set'):
+        login.password()
