@@ -28,7 +28,11 @@ from proxy.cli.offline import (
     output,
     read_text,
 )
-from proxy.errors import ConfigError
+from proxy.errors import (
+    UNDEFINED_CURSOR,
+    UNDEFINED_PREPARED_STATEMENT,
+    ConfigError,
+)
 from proxy.policy.decision import Context, Decision
 from proxy.session.judge import Judge, Judged
 from proxy.shipped import policy_path
@@ -117,7 +121,7 @@ def judge_text(
     """Each statement of a text with its decision, or one verdict on all of it."""
     judge = Judge(policy, role, database=database)
     decision, judged = OfflineSession(judge).send(text)
-    if judged is None or not _can_be_split(judged):
+    if judged is None or not _can_be_split(judged, decision):
         line = _line_at(text, decision.position)
         return [_verdict(name, line, text, decision)]
     verdicts = []
@@ -138,11 +142,10 @@ def judge_text(
     return verdicts
 
 
-def _can_be_split(judged: Judged) -> bool:
+def _can_be_split(judged: Judged, decision: Decision) -> bool:
     """Whether each statement has facts, with what its EXECUTE runs folded in."""
-    if judged.analysis.trouble is not None:
-        return False
-    return judged.decision.allowed or not judged.decision.rule.startswith("session.")
+    is_missing = decision.sqlstate in {UNDEFINED_PREPARED_STATEMENT, UNDEFINED_CURSOR}
+    return judged.analysis.trouble is None and not is_missing
 
 
 def _line_at(text: bytes, position: int) -> int:

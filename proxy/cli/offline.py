@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich.console import Console
 
-from proxy.errors import SYNTAX_ERROR, ConfigError
+from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError
 from proxy.policy.decision import Decision
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.policy.refusals import NOT_UNDERSTOOD
 from proxy.shipped import policy_path
+from proxy.sql.facts import Kind
 
 if TYPE_CHECKING:
     from proxy.session.judge import Judge, Judged
-    from proxy.sql.facts import Facts
+    from proxy.sql.facts import Facts, NameEffect
 
 DEFAULT_POLICY = "production"
 
@@ -79,6 +80,7 @@ class OfflineSession:
     def __init__(self, judge: Judge, *, is_quarantined: bool = False) -> None:
         self._judge = judge
         self._prepared: dict[str, Facts] = {}
+        self._cursors: set[str] = set()
         self.is_quarantined = is_quarantined
 
     def send(self, text: bytes) -> tuple[Decision, Judged | None]:
@@ -90,21 +92,54 @@ class OfflineSession:
         )
         decision = judged.decision
         if decision.allowed:
+            decision = self._unknown_cursor(judged) or decision
+        if decision.allowed:
             self._remember(judged)
         self.is_quarantined = self.is_quarantined or decision.quarantines
         return decision, judged
 
+    def _unknown_cursor(self, judged: Judged) -> Decision | None:
+        """What Postgres would say to a FETCH from a cursor that nobody declared.
+
+        On the wire its answer is awaited. Here there is none to ask, and what such a
+        FETCH would run was never judged.
+        """
+        declared = set(self._cursors)
+        for facts in judged.statements:
+            for effect in facts.names:
+                if effect.verb == "declare" and effect.name is not None:
+                    declared.add(effect.name)
+                elif effect.verb == "fetch" and effect.name not in declared:
+                    return Decision(
+                        allowed=False,
+                        rule="session.unknown-portal",
+                        reason=f'cursor "{effect.name}" does not exist',
+                        sqlstate=UNDEFINED_CURSOR,
+                        kind=Kind.CURSOR,
+                    )
+        return None
+
     def _remember(self, judged: Judged) -> None:
         for facts in judged.statements:
             for effect in facts.names:
-                if effect.verb == "prepare" and effect.name is not None:
-                    if facts.prepared is not None:
-                        self._prepared.setdefault(effect.name, facts.prepared)
-                elif effect.verb in {"deallocate", "discard"}:
-                    if effect.name is None:
-                        self._prepared.clear()
-                    else:
-                        self._prepared.pop(effect.name, None)
+                self._rename(effect, facts)
+
+    def _rename(self, effect: NameEffect, facts: Facts) -> None:
+        name = effect.name
+        match effect.verb:
+            case "prepare" if name is not None and facts.prepared is not None:
+                # a second PREPARE of a name fails, and the first one stays
+                self._prepared.setdefault(name, facts.prepared)
+            case "declare" if name is not None:
+                self._cursors.add(name)
+            case "deallocate" | "discard" if name is None:
+                self._prepared.clear()
+            case "deallocate" if name is not None:
+                self._prepared.pop(name, None)
+            case "close" if name is not None:
+                self._cursors.discard(name)
+        if name is None and effect.verb in {"close", "discard"}:
+            self._cursors.clear()
 
 
 def _has_nul(text: bytes) -> Decision:

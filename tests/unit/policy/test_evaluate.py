@@ -296,7 +296,8 @@ def test_unknown_role(policy: Policy) -> None:
 
 def test_an_error_in_deciding_denies(policy: Policy) -> None:
     broken: Any = read(kinds=None)
-    for statements in ([broken], [read(), broken], [None], None):
+    wrong: list[Any] = [[broken], [read(), broken], [None], None]
+    for statements in wrong:
         decision = policy.decide("reader", statements, Context())
         assert (decision.allowed, decision.rule) == (False, "internal-error")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from hypothesis import given, settings, strategies as st
+from typing_extensions import override
 
 from proxy.policy.decision import Context
 from proxy.policy.documents import load
@@ -61,7 +62,7 @@ class Naive:
         self.model = document.model
 
     def words(self, words: Any) -> list[str]:
-        found = []
+        found: list[str] = []
         for word in words or []:
             found += self.model.lists[word[1:]] if word[0] == "@" else [word]
         return found
@@ -279,6 +280,7 @@ def documents(draw: st.DrawFn) -> str:
     }
 
     class Plain(yaml.SafeDumper):
+        @override
         def ignore_aliases(self, data: Any) -> bool:
             return True
 

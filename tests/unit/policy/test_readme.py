@@ -1,0 +1,20 @@
+"""The examples in policies/README.md are a policy and its cases, and they hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from proxy.cli.policy import run_file
+
+README = Path(__file__).parents[3] / "policies" / "README.md"
+
+
+def test_the_examples_work(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    policy, cases = blocks
+    (tmp_path / "example.yaml").write_text(policy, encoding="utf-8")
+    path = tmp_path / "example.cases.yaml"
+    path.write_text(cases, encoding="utf-8")
+    results = run_file(path)
+    assert [each.failures for each in results] == [(), (), ()]
