@@ -12,7 +12,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -107,7 +107,7 @@ def create_shop(cluster: Cluster, logins: roles.Logins, name: str) -> None:
 def run(dsn: str, script: str) -> None:
     """Run statements as they are, outside a transaction unless they open one."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(cast("LiteralString", script))
+        connection.execute(script.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Database:
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of a query, as superuser."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            return connection.execute(cast("LiteralString", query)).fetchall()
+            return connection.execute(query.encode()).fetchall()
 
     def _login_dsn(self, login: roles.Login) -> str:
         return url(login.user, login.password or "", self.cluster.port, self.name)

@@ -27,12 +27,14 @@ from proxy.demo.config import identities_document, people
 from proxy.demo.folder import Passwords
 from proxy.demo.postgres import url
 from proxy.shipped import policy_path
-from tests.fix_postgres import Cluster, Clusters, watch_log
+from tests.fix_postgres import Clusters, watch_log
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    from proxy.demo.config import Person
+    from proxy.demo.postgres import Cluster
     from proxy.demo.roles import Login
 
 HOST = "127.0.0.1"
@@ -119,7 +121,7 @@ class Proxy:
                 continue
         self.process.wait()
 
-    def _person(self, identity: str) -> Any:
+    def _person(self, identity: str) -> Person:
         return next(one for one in people(self.passwords) if one.kind == identity)
 
 

@@ -40,7 +40,7 @@ def test_makes_new_passwords_each_time() -> None:
     }
     assert len(passwords) == 4
     assert second.reader.user == "pgwarden_reader_x"
-    assert first.reader.password not in repr(first)
+    assert str(first.reader.password) not in repr(first)
 
 
 def test_names_inside_format_strings_stay_names() -> None:
