@@ -340,3 +340,52 @@ def test_memory_stays_bounded(policy: Policy) -> None:
     before = len(role._young)
     assert decide(policy, read(relations=wide)).allowed
     assert len(role._young) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kinds": frozenset({Kind.READ, Kind.DELETE})},
+        {"actions": ("select", "delete")},
+        {"flags": frozenset({Flag.ROW_LOCK})},
+        {"functions": (FunctionUse("", "f", Effect.UNKNOWN),)},
+        {"relations": (RelationUse("", "t", Access.DELETE),)},
+        {"settings": (SettingChange("role", "x", Scope.SESSION),)},
+        {"lock_mode": "share"},
+        {"operators": (("public", "+"),)},
+        {"databases": ("shop",)},
+        {"columns": (("t", "pg_sleep"),)},
+    ],
+)
+def test_a_remembered_answer_is_for_the_same_question_only(
+    policy: Policy, change: dict[str, Any]
+) -> None:
+    assert decide(policy, read()).allowed
+    assert not decide(policy, read(**change)).allowed
+    assert decide(policy, read()).allowed
+
+
+FORBIDDING = """
+version: 1
+name: forbidding
+roles:
+  r:
+    login: permit
+    upstream: u
+    rules:
+      - {id: all, permit: {everything: true}}
+      - id: no
+        forbid: {settings: [{name: app.tenant, values: [admin]}]}
+        reason: no one is admin
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [("admin", False), ("ADMIN", False), ("me", True), (None, False)],
+)
+def test_a_forbidden_value_may_hide_in_a_computed_one(
+    value: str | None, allowed: bool
+) -> None:
+    policy = Policy(load(FORBIDDING, source="f"))
+    assert decide(policy, setting("app.tenant", value), "r").allowed is allowed
