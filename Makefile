@@ -76,8 +76,9 @@ imports: setup ## who may import whom
 
 check: lint types imports test ## everything that CI runs
 
+# make bench BENCH='--quick --only throughput --json FILE'; PROFILE=1 shows where the time of a query goes.
 bench: setup ## direct, PgBouncer and pgwarden side by side (needs pgbouncer)
-	$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(if $(PROFILE),profile) $(BENCH)
 
 docs: setup ## renew the generated reference pages
 	$(BIN)/python -m docs.generate

@@ -1,0 +1,226 @@
+"""`python -m tests.bench`: direct, PgBouncer and pgwarden side by side.
+
+Starts all that it needs on free loopback ports and stops it again. What the figures
+mean is docs/explanation/performance.md. Next: `rig`, `throughput`, `results`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from dataclasses import replace
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from proxy.errors import PgwardenError
+from tests.bench import (
+    audit_check,
+    bulk,
+    connections,
+    decisions,
+    memory,
+    micro,
+    profiling,
+    report,
+    throughput,
+)
+from tests.bench.plan import QUICK, Plan, Tally
+from tests.bench.progress import bar
+from tests.bench.results import hold
+from tests.bench.rig import Rig
+from tests.bench.servers import find_bouncer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.progress import Bar
+    from tests.bench.results import Section
+
+LOADS = (throughput, bulk, connections)
+"""These use one pgwarden, whose audit log is checked at the end."""
+ALONE = (decisions, micro)
+"""These need no server."""
+NAMES = (
+    *(part.NAME for part in LOADS),
+    memory.NAME,
+    *(part.NAME for part in ALONE),
+    audit_check.NAME,
+)
+USAGE = 2
+PAGE = 150
+NO_BOUNCER = """\
+pgbouncer is not installed, and the floors compare with it: apt-get install pgbouncer
+(or leave it out, and its floors unmeasured, with --without-pgbouncer)"""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+errors = Console(stderr=True)
+
+
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    *,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"One of: {', '.join(NAMES)}. Repeatable."),
+    ] = None,
+    is_quick: Annotated[
+        bool, typer.Option("--quick", help="A minute; for a look, not for the docs.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Figures and rounds.")
+    ] = None,
+    is_check: Annotated[
+        bool, typer.Option("--check", help="Exit status 1 if a floor does not hold.")
+    ] = False,
+    without_bouncer: Annotated[
+        bool, typer.Option("--without-pgbouncer", help="Leave PgBouncer out.")
+    ] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Turns of each.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Of a pgbench.")] = None,
+    bulk_mib: Annotated[int | None, typer.Option(min=1, help="A bulk result.")] = None,
+) -> None:
+    """Measure pgwarden against a bare Postgres and against PgBouncer."""
+    if context.invoked_subcommand is not None:
+        return
+    base = QUICK if is_quick else Plan()
+    plan = replace(
+        base,
+        rounds=rounds or base.rounds,
+        bulk_rounds=rounds or base.bulk_rounds,
+        seconds=seconds or base.seconds,
+        bulk_mib=bulk_mib or base.bulk_mib,
+    )
+    wanted = _wanted(only)
+    needs_servers = bool(wanted - {part.NAME for part in ALONE})
+    if needs_servers and not without_bouncer and find_bouncer() is None:
+        errors.print(NO_BOUNCER, style="bold red", markup=False)
+        raise typer.Exit(USAGE)
+    console = _console()
+    if note := report.load_note():
+        console.print(note, style="bold yellow")
+    sections, postgres = _measure(console, plan, wanted, needs_servers, without_bouncer)
+    if needs_servers and without_bouncer:
+        errors.print("PgBouncer was left out: its floors are not measured", style="red")
+    held = hold(sections, wanted)
+    report.show_floors(console, held)
+    found = report.machine(postgres)
+    console.print()
+    console.print(report.machine_line(found), markup=False, highlight=False)
+    if json_file is not None:
+        report.write_json(
+            json_file, found=found, plan=plan, sections=sections, held=held
+        )
+    if is_check and any(one.verdict != "pass" for one in held):
+        raise typer.Exit(1)
+
+
+@app.command()
+def profile(
+    mode: Annotated[str, typer.Option(help="simple or prepared.")] = "simple",
+    clients: Annotated[int, typer.Option(min=1, help="Of pgbench.")] = 8,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each of two runs.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Functions to show.")] = 30,
+) -> None:
+    """Show where the time of a query goes."""
+    if mode not in throughput.MODES:
+        errors.print(f"--mode is one of: {', '.join(throughput.MODES)}", markup=False)
+        raise typer.Exit(USAGE)
+    console = _console()
+    with (
+        bar(errors) as progress,
+        progress.part("profiling", None),
+        Rig(with_bouncer=False, scale=QUICK.scale) as rig,
+    ):
+        sections = profiling.measure(
+            rig, mode=mode, clients=clients, seconds=seconds, top=top
+        )
+        postgres = rig.postgres_version
+    for section in sections:
+        report.show(console, section)
+    console.print()
+    console.print(report.machine_line(report.machine(postgres)), highlight=False)
+
+
+def _console() -> Console:
+    """As wide as the tables where there is no terminal to ask."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PAGE)
+
+
+def _wanted(only: list[str] | None) -> set[str]:
+    """The parts to run; the audit check goes with whatever fills the log."""
+    unknown = set(only or ()) - set(NAMES)
+    if unknown:
+        said = f"no part is called {', '.join(sorted(unknown))}; there are: "
+        errors.print(said + ", ".join(NAMES), style="bold red", markup=False)
+        raise typer.Exit(USAGE)
+    wanted = set(only or NAMES)
+    if wanted == {audit_check.NAME}:
+        wanted.add(throughput.NAME)  # something has to be in the log
+    if wanted & {part.NAME for part in LOADS}:
+        wanted.add(audit_check.NAME)
+    return wanted
+
+
+def _measure(
+    console: Console, plan: Plan, wanted: set[str], needs_servers: bool, alone: bool
+) -> tuple[list[Section], str]:
+    """Every wanted part, shown as soon as it is there; and the version of Postgres."""
+    sections: list[Section] = []
+    postgres = ""
+    with bar(errors) as progress:
+        # First, before the servers are there to disturb.
+        for part in ALONE:
+            if part.NAME in wanted:
+                with progress.part(part.NAME, part.ticks(plan)) as tick:
+                    sections.append(part.measure(plan, tick))
+                report.show(console, sections[-1])
+        if not needs_servers:
+            return sections, postgres
+        with contextlib.ExitStack() as undo:
+            with progress.part("starting the servers", None):
+                rig = Rig(with_bouncer=not alone, scale=plan.scale)
+                undo.enter_context(rig)
+            postgres = rig.postgres_version
+            for section in _with_servers(rig, plan, wanted, progress):
+                sections.append(section)
+                report.show(console, section)
+    return sections, postgres
+
+
+def _with_servers(
+    rig: Rig, plan: Plan, wanted: set[str], progress: Bar
+) -> Iterator[Section]:
+    tally = Tally()
+    for load in LOADS:
+        if load.NAME in wanted:
+            with progress.part(load.NAME, load.ticks(plan)) as tick:
+                section = load.measure(rig, plan, tally, tick)
+            yield section
+    if memory.NAME in wanted:
+        with progress.part(memory.NAME, memory.ticks(plan)) as tick:
+            section = memory.measure(rig, plan, tick)
+        yield section
+    if audit_check.NAME in wanted:
+        rig.warden.stop()
+        with progress.part(audit_check.NAME, 2) as tick:
+            section = audit_check.measure(rig.warden.audit_folder, tally, tick)
+        yield section
+
+
+def main() -> None:
+    """Run; what went wrong is one line, and whatever was started is stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(prog_name="python -m tests.bench")
+    except PgwardenError as error:
+        errors.print(f"bench: {error}", style="bold red", markup=False)
+        raise SystemExit(USAGE) from None
+
+
+if __name__ == "__main__":
+    main()
