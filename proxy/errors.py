@@ -35,6 +35,8 @@ TOO_MANY_CONNECTIONS: Final = "53300"
 ADMIN_SHUTDOWN: Final = "57P01"
 CANNOT_CONNECT_NOW: Final = "57P03"
 IDLE_SESSION_TIMEOUT: Final = "57P05"
+LOGIN_TIMEOUT: Final = "57014"
+"""query_canceled, as Postgres says "canceling authentication due to timeout"."""
 UNDEFINED_PREPARED_STATEMENT: Final = "26000"
 UNDEFINED_CURSOR: Final = "34000"
 

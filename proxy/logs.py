@@ -76,6 +76,9 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
+    # uvicorn tells its own start and stop; ours are told already.
+    quiet = logging.WARNING if number > logging.DEBUG else logging.DEBUG
+    logging.getLogger("uvicorn").setLevel(quiet)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -14,15 +14,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
 
 from proxy.errors import ConfigError
-from proxy.policy.documents import validated
+from proxy.policy.documents import keys_at, validated
+from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from proxy.policy.yaml import Value
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -68,6 +71,7 @@ class Address(BaseModel):
             raise ValueError(f'"{value}" is not of the form host:port')
         return {"host": host.strip("[]"), "port": int(port)}
 
+    @override
     def __str__(self) -> str:
         """As it is written in the settings."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -224,25 +228,33 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     return validated(Settings, merged, source=source).resolved(path.parent)
 
 
-def _with_environment(value: object, environment: Mapping[str, str]) -> object:
+def _with_environment(value: Value, environment: Mapping[str, str]) -> Value:
     """Lay each `PGWARDEN_A__B=text` over `value["a"]["b"]`, read as YAML."""
     if not isinstance(value, dict):
         return value
     for name, text in environment.items():
         if not name.startswith(PREFIX) or name.startswith(NOT_SETTINGS):
             continue
-        *outer, last = name.removeprefix(PREFIX).lower().split("__")
+        *outer, last = path = name.removeprefix(PREFIX).lower().split("__")
         place = value
-        for part in outer:
-            inner = place.setdefault(part, {})
+        for depth, part in enumerate(outer):
+            _check_known(name, path[:depth], part)
+            if place.get(part) is None:
+                place[part] = {}
+            inner = place[part]
             if not isinstance(inner, dict):
                 raise ConfigError(f'{name}: "{part}" is not a section of the settings')
             place = inner
-        try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{name}: its value is not valid YAML") from error
+        _check_known(name, outer, last)
+        place[last] = load_yaml(text, source=name).value
     return value
+
+
+def _check_known(variable: str, outer: list[str], key: str) -> None:
+    """Name the variable: in the file, where problems are told by line, it is not."""
+    known = keys_at(Settings, tuple(outer))
+    if outer[-1:] != ["logins"] and key not in known:
+        raise ConfigError(f'{variable}: unknown key "{key}"{nearest(key, known)}')
 
 
 def _resolve(model: M, base: Path) -> M:

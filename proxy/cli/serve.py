@@ -21,7 +21,13 @@ import uvloop
 from proxy.console.app import admin_app, admin_server, listen
 from proxy.logs import configure
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready
-from proxy.server.run import open_sockets, serve_sessions, write_ready_file
+from proxy.server.run import (
+    check_sources,
+    open_sockets,
+    serve_sessions,
+    write_ready_file,
+)
+from proxy.server.sockets import allow_descriptors
 from proxy.server.supervisor import Supervisor, worker_command
 from proxy.settings import load_settings
 
@@ -59,6 +65,10 @@ def serve(
     if worker is not None and control_fd is not None:
         uvloop.run(_work(settings, worker, control_fd, listen_fd or []))
         return
+    allow_descriptors()
+    if settings.workers > 1:
+        # One line of ours, not one of each worker.
+        check_sources(settings)
     sockets = open_sockets(settings)
     admin = settings.admin
     admin_socket = None if admin is None else listen(admin.host, admin.port)

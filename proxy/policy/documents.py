@@ -110,7 +110,7 @@ def validated(shape: type[M], loaded: Loaded, *, source: str) -> M:
 def _said(shape: type[BaseModel], loc: Path, kind: str, error: Any) -> str:  # noqa: ANN401 - pydantic's dict
     where = ".".join(map(str, loc))
     if kind == "extra_forbidden":
-        known = _keys_at(shape, loc[:-1])
+        known = keys_at(shape, loc[:-1])
         return f'unknown key "{loc[-1]}"{nearest(str(loc[-1]), known)}'
     if kind == "missing":
         return f'key "{loc[-1]}" is missing'
@@ -121,7 +121,7 @@ def _said(shape: type[BaseModel], loc: Path, kind: str, error: Any) -> str:  # n
     return f'"{where}": {message[:1].lower()}{message[1:]}' if where else message
 
 
-def _keys_at(shape: type[BaseModel], path: Path) -> list[str]:
+def keys_at(shape: type[BaseModel], path: Path) -> list[str]:
     """The keys that the model at `path` knows."""
     annotation: object = shape
     for part in path:

@@ -7,7 +7,9 @@ the append fails, the statements are refused instead. Next: `proxy.server.link`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import structlog
 
 from proxy.audit.writer import AuditUnavailable
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.audit.writer import ChainWriter
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("server")
 
 OUTCOME_DELAY_S = 0.02
 """Outcomes announce nothing, so they may wait to share a write with a statement."""
@@ -37,6 +43,9 @@ class Committable(Protocol):
 
     def recorded(self) -> None:
         """They are written, or refused: let the bytes go."""
+
+    def broken(self) -> None:
+        """It failed at one of these, by a mistake of ours: forward nothing, end it."""
 
 
 class Committer:
@@ -110,12 +119,12 @@ class Committer:
         except AuditUnavailable:
             kept = fragments[:own]
             for member in members:
-                kept += member.unrecorded()
+                kept += _supervised(member, member.unrecorded) or ()
             self._writer.keep(kept)
             self._timer = self._loop.call_later(PROBE_EVERY_S, self.commit)
         for member in members:
             member.is_listed = False
-            member.recorded()
+            _supervised(member, member.recorded)
 
     def close(self) -> None:
         """Write what is left, then close the log."""
@@ -123,3 +132,13 @@ class Committer:
         if self._timer is not None:
             self._timer.cancel()
         self._writer.close(self._wall_clock())
+
+
+def _supervised(member: Committable, step: Callable[[], T]) -> T | None:
+    """Take one member's step; a failure ends that member and nobody else."""
+    try:
+        return step()
+    except Exception:  # noqa: BLE001 - the supervisor of sessions
+        _log.exception("session_failed")
+        member.broken()
+        return None

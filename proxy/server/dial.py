@@ -7,14 +7,19 @@ Also sends CancelRequests. Next: `proxy.server.link`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import ssl
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from typing_extensions import override
 
 from proxy.auth.scram import SaltedPasswords, encode_nonce
 from proxy.errors import CANNOT_CONNECT, ErrorReport
+from proxy.server.health import Health, UpstreamError
+from proxy.server.sockets import prepare_transport
 from proxy.server.tls import upstream_context
 from proxy.session.handshake import Send, StartTls
 from proxy.session.upstream import UpstreamHandshake
@@ -31,22 +36,6 @@ if TYPE_CHECKING:
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_effects import Effect
     from proxy.settings import UpstreamSettings
-
-
-Reason = Literal["connect", "tls", "login", "protocol"]
-
-
-class UpstreamError(Exception):
-    """No upstream session: `report` is for the client, `note` for the operator.
-
-    `reason` is a metric label: connect, tls, login, protocol.
-    """
-
-    def __init__(self, report: ErrorReport, note: str, reason: Reason) -> None:
-        super().__init__(note)
-        self.report = report
-        self.note = note
-        self.reason = reason
 
 
 class Dialled(NamedTuple):
@@ -66,46 +55,75 @@ class Dialler:
             ConfigError: a CA or password file can't be read.
         """
         self.settings = settings
+        self.health = Health(settings.logins, clock=time.monotonic)
         self._tasks = tasks
-        self._context = upstream_context(settings.tls)
         self._salted = SaltedPasswords()
+        self._context: ssl.SSLContext | None = None
+        self._passwords: dict[str, str] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Read CA and passwords again; both are replaced, or neither.
+
+        Raises:
+            ConfigError: a CA or password file can't be read.
+        """
+        context = upstream_context(self.settings.tls)
         self._passwords = {
-            name: login.password() for name, login in settings.logins.items()
+            name: login.password() for name, login in self.settings.logins.items()
         }
+        self._context = context
 
     def plan(
         self, login: str, request: LoginRequest, *, is_read_only: bool
     ) -> UpstreamPlan:
         """How to log in for this client, as the named upstream login."""
-        settings = self.settings
-        password = self._passwords[login]
-        return UpstreamPlan(
-            user=settings.logins[login].user,
-            database=request.database,
-            password=password or None,
-            password_id=login,
+        return replace(
+            self.own_plan(login, request.database, is_read_only=is_read_only),
             application_name=shown_name(request.identity, request.application_name),
             settings=request.settings,
+            minor=request.minor,
+        )
+
+    def own_plan(
+        self, login: str, database: str, *, is_read_only: bool
+    ) -> UpstreamPlan:
+        """How to log in for pgwarden itself."""
+        settings = self.settings
+        return UpstreamPlan(
+            user=settings.logins[login].user,
+            database=database,
+            password=self._passwords[login] or None,
+            password_id=login,
             read_only=is_read_only,
             tls_mode=TlsMode(settings.tls.mode),
             is_loopback=is_loopback(settings.host),
             allow_md5=settings.allow_md5,
             allow_password=settings.allow_password,
             allow_trust=True,
-            minor=request.minor,
         )
 
     async def dial(self, plan: UpstreamPlan) -> Dialled:
-        """Connect and log in.
+        """Connect and log in, and note how that went.
 
         Raises:
             UpstreamError: it can't be reached, refuses us, or takes too long.
         """
+        try:
+            dialled = await self._dial(plan)
+        except UpstreamError as error:
+            self.health.failed(plan.password_id, error)
+            raise
+        self.health.succeeded(plan.password_id)
+        return dialled
+
+    async def _dial(self, plan: UpstreamPlan) -> Dialled:
         settings = self.settings
         handshake = UpstreamHandshake(
             plan, encode_nonce(secrets.token_bytes(18)), salted=self._salted
         )
         side: _HandshakeSide | None = None
+        dialled: Dialled | None = None
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 _, side = await asyncio.get_running_loop().create_connection(
@@ -113,7 +131,9 @@ class Dialler:
                     settings.host,
                     settings.port,
                 )
-                return await side.outcome
+                prepare_transport(side.transport)
+                dialled = await side.outcome
+                return dialled
         except TimeoutError:
             raise self._unreachable(
                 f"no answer within {settings.connect_timeout_s:g} s"
@@ -121,14 +141,14 @@ class Dialler:
         except OSError as error:
             raise self._unreachable(error.strerror or str(error)) from error
         finally:
-            if side is not None and not side.is_ready:
+            if side is not None and dialled is None:
                 side.transport.abort()
 
     async def cancel(self, pid: int, key: bytes) -> None:
         """Ask the upstream to cancel what this backend runs; it answers nothing.
 
         Raises:
-            OSError: it can't be reached.
+            OSError: it can't be reached (safely), or takes too long.
         """
         settings = self.settings
         async with asyncio.timeout(settings.connect_timeout_s):
@@ -141,11 +161,12 @@ class Dialler:
                             self._context, server_hostname=settings.host
                         )
                     elif settings.tls.mode != "prefer":
-                        return
+                        raise ConnectionError("the upstream does not speak TLS")
                 writer.write(CancelRequest(pid, key).encode())
                 await writer.drain()
                 # Postgres closes once the signal is sent; only then is it certain.
-                await reader.read(1)
+                with contextlib.suppress(ConnectionResetError):
+                    await reader.read(1)
             finally:
                 writer.close()
 
@@ -207,14 +228,6 @@ class _HandshakeSide(asyncio.Protocol):
         self._tasks = tasks
         self.outcome: asyncio.Future[Dialled] = (
             asyncio.get_running_loop().create_future()
-        )
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the login succeeded; the connection is then somebody else's."""
-        outcome = self.outcome
-        return (
-            outcome.done() and not outcome.cancelled() and outcome.exception() is None
         )
 
     @override

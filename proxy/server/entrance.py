@@ -18,8 +18,14 @@ from typing_extensions import override
 
 from proxy.audit.records import SessionEnd, SessionRecords
 from proxy.auth.scram import encode_nonce
-from proxy.errors import CANNOT_CONNECT_NOW, ErrorReport
-from proxy.server.dial import UpstreamError
+from proxy.errors import (
+    CANNOT_CONNECT_NOW,
+    LOGIN_TIMEOUT,
+    ErrorReport,
+    PgwardenError,
+)
+from proxy.server.admission import unserved
+from proxy.server.health import UpstreamError
 from proxy.server.tls import ALPN
 from proxy.session.handshake import Send, StartTls
 from proxy.session.login import Login
@@ -36,7 +42,8 @@ from proxy.wire.errors_wire import encode_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.server.server import Server, Slot
+    from proxy.server.admission import Slot
+    from proxy.server.server import Server
     from proxy.session.login_effects import Effect, LoginRequest
 
 _log = structlog.get_logger("login")
@@ -54,7 +61,7 @@ _RESULTS: dict[Outcome, Result] = {
 class Entrance(asyncio.Protocol):
     """One client that has not come in yet."""
 
-    transport: asyncio.Transport
+    transport: asyncio.Transport | None = None
 
     def __init__(self, server: Server, address: str, port: int) -> None:
         self._server = server
@@ -68,6 +75,7 @@ class Entrance(asyncio.Protocol):
         )
         self._work: asyncio.Task[None] | None = None
         self._is_over = False
+        self._proven: LoginRequest | None = None
         self._timer = server.loop.call_later(
             server.settings.limits.login_timeout_s, self._timed_out
         )
@@ -95,6 +103,13 @@ class Entrance(asyncio.Protocol):
             self._server.metrics.login("error")
             self._over()
 
+    def failed(self, error: OSError) -> None:
+        """Direct TLS did not come about, so no transport either."""
+        if not self._is_over:
+            self._server.metrics.login("error")
+            _log.info("tls_failed", client=self._address, error=str(error))
+            self._over()
+
     def abandon(self) -> None:
         """Send away whoever is not in yet: pgwarden shuts down."""
         self._refuse(
@@ -111,20 +126,21 @@ class Entrance(asyncio.Protocol):
         for effect in effects:
             match effect:
                 case Send(data):
-                    self.transport.write(data)
+                    self._write(data)
                 case StartTls():
                     # What comes from here on is TLS: leave it to the upgrade.
-                    self.transport.pause_reading()
-                    self._work = self._server.tasks.spawn(self._upgrade())
+                    self._work = self._server.tasks.spawn(self._upgrade(self._quiet()))
                 case NeedIdentity(user):
                     self._carry_out(self._identify(user))
                 case CancelRequested(request):
                     self._server.cancel_requested(request)
                     self._over()
-                    self.transport.close()
+                    self._close()
                 case Authenticated(request):
-                    self.transport.pause_reading()
-                    self._work = self._server.tasks.spawn(self._come_in(request))
+                    self._proven = request
+                    self._work = self._server.tasks.spawn(
+                        self._come_in(request, self._quiet())
+                    )
                 case Reject():
                     self._rejected(effect)
 
@@ -136,21 +152,23 @@ class Entrance(asyncio.Protocol):
             now=datetime.now(UTC),
         )
 
-    async def _upgrade(self) -> None:
+    async def _upgrade(self, transport: asyncio.Transport) -> None:
         server = self._server
         context = server.tls_context
         if context is None:
-            self.transport.abort()
+            transport.abort()
             return
         try:
             upgraded = await server.loop.start_tls(
-                self.transport, self, context, server_side=True
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=server.settings.limits.login_timeout_s,
             )
         except (ssl.SSLError, OSError) as error:
-            _log.info("tls_failed", client=self._address, error=str(error))
-            server.metrics.login("error")
-            self._over()
-            self.transport.abort()
+            self.failed(error)
+            transport.abort()
             return
         if upgraded is None:
             return
@@ -162,47 +180,76 @@ class Entrance(asyncio.Protocol):
     def _rejected(self, effect: Reject) -> None:
         result: Result = _RESULTS.get(effect.outcome, "refused")
         if effect.data:
-            self.transport.write(effect.data)
+            self._write(effect.data)
         self._refuse(effect.report, result, effect.operator_note, is_told=True)
 
     # --- in ------------------------------------------------------------------
 
-    async def _come_in(self, request: LoginRequest) -> None:
+    async def _come_in(self, request: LoginRequest, client: asyncio.Transport) -> None:
         server = self._server
-        refusal = server.admission_problem(request)
+        refusal = unserved(server.settings.upstream, request.database)
+        refusal = refusal or server.slots.problem(request)
         if refusal is not None:
             self._refuse(refusal, "refused", refusal.message)
             return
-        taken = server.take_slot(request)
-        slot: Slot | None = taken
+        slot = server.slots.take(request)
+        is_in = False
         try:
-            try:
-                dialled = await server.dialler.dial(server.plan(request))
-            except UpstreamError as error:
-                server.metrics.upstream_error(error.reason)
-                self._refuse(error.report, "error", error.note)
-                return
-            if self._is_over or self.transport.is_closing():
-                dialled.transport.close()
-                return
-            server.metrics.login("ok")
-            self._over()
+            is_in = await self._dial_and_begin(request, client, slot)
+        except UpstreamError as error:
+            server.metrics.upstream_error(error.reason)
+            self._refuse(error.report, "error", error.note)
+        except PgwardenError as error:
+            # The policy was changed meanwhile, and the role is gone.
+            self._refuse(error.report("FATAL"), "refused", error.message)
+        finally:
+            if not is_in:
+                slot.release()
+                client.close()
+
+    async def _dial_and_begin(
+        self, request: LoginRequest, client: asyncio.Transport, slot: Slot
+    ) -> bool:
+        server = self._server
+        dialled = await server.dialler.dial(server.plan(request))
+        upstream = dialled.transport
+        if self._is_over or client.is_closing():
+            upstream.close()
+            return False
+        try:
             server.begin(
                 request,
                 dialled,
-                client=self.transport,
+                client=client,
                 address=self._address,
                 port=self._port,
                 opened_s=self._opened_s,
                 leftover=self._login.take_leftover(),
-                slot=taken,
+                slot=slot,
             )
-            slot = None
-        finally:
-            if slot is not None:
-                slot.release()
+        except BaseException:
+            upstream.abort()
+            raise
+        server.metrics.login("ok")
+        self._over()
+        return True
 
     # --- out -----------------------------------------------------------------
+
+    def _quiet(self) -> asyncio.Transport:
+        """The transport, from which nothing is read for now."""
+        if self.transport is None:
+            raise ConnectionError("the client is not connected")
+        self.transport.pause_reading()
+        return self.transport
+
+    def _write(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
 
     def _refuse(
         self, report: ErrorReport, result: Result, note: str, *, is_told: bool = False
@@ -210,25 +257,29 @@ class Entrance(asyncio.Protocol):
         if self._is_over:
             return
         self._over()
-        server = self._server
         if not is_told:
-            self.transport.write(encode_error(report))
-        self.transport.close()
+            self._write(encode_error(report))
+        self._close()
+        self._record(report, result, note)
+
+    def _record(self, report: ErrorReport, result: Result, note: str) -> None:
+        """Tell metrics, log and audit log that nobody came in."""
+        server = self._server
+        proven = self._proven
         server.metrics.login(result)
-        claimed = self._login.user
         _log.info(
             "login_refused",
             client=self._address,
-            identity=claimed,
+            identity=self._login.user,
             reason=report.message,
             note=note,
         )
         records = SessionRecords(
             secrets.token_hex(8),
-            identity=claimed,
-            role="",
-            database="",
-            application_name="",
+            identity=self._login.user,
+            role=proven.role if proven else "",
+            database=proven.database if proven else "",
+            application_name=proven.application_name if proven else "",
             client_address=self._address,
         )
         server.committer.record(
@@ -246,10 +297,14 @@ class Entrance(asyncio.Protocol):
         if self._is_over:
             return
         self._over()
-        self._server.metrics.login("timeout")
         if self._work is not None:
             self._work.cancel()
-        self.transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
+        limit_s = self._server.settings.limits.login_timeout_s
+        message = f"the login took longer than {limit_s:g} s"
+        report = ErrorReport(LOGIN_TIMEOUT, message, severity="FATAL")
+        self._record(report, "timeout", message)
 
     def _over(self) -> None:
         self._is_over = True

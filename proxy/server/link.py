@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from proxy.audit.records import SessionEnd
 from proxy.errors import ADMIN_SHUTDOWN, CONNECTION_FAILURE, ErrorReport
+from proxy.server.farewell import ABORT_AFTER_S
 from proxy.wire.errors_wire import encode_error
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
     from proxy.session.upstream_effects import UpstreamReady
 
 TERMINATE = b"X\x00\x00\x00\x04"
-ABORT_AFTER_S = 5.0
-"""How long a closing upstream may take to accept what the client had sent."""
+GRACE_S = 0.1
+"""What a client that vanished had sent may take so long before it is cancelled: a short
+statement finishes, a long one is stopped at once."""
+GOODBYE_GRACE_S = 0.5
+"""The same where the client said Terminate behind it: Postgres would let it finish."""
+CLIENT_ABORT_AFTER_S = 30.0
+"""How long a client may take to read the last bytes of its session."""
 
 
 class Link:
@@ -64,8 +70,9 @@ class Link:
         self.bytes_out = 0
         self._opened_s = opened_s
         self._is_closing = False
-        self._must_cancel = False
+        self._is_unanswered = False
         self._is_client_paused = False
+        self._bytes_in_when_paused = -1
         self._is_upstream_full = False
         self._committer = server.committer
         self.frontend_side = FrontendSide(self)
@@ -97,8 +104,9 @@ class Link:
         session = self.session
         if session.to_backend:
             pieces = session.to_backend
-            self.upstream.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             session.to_backend = []
+            if not self.upstream.is_closing():
+                self.upstream.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if session.to_frontend:
             self._to_client()
         if session.ending is not None:
@@ -110,8 +118,9 @@ class Link:
         pieces = self.session.to_frontend
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.session.to_frontend = []
-        self.bytes_out += len(data)
-        self.client.write(data)
+        if not self.client.is_closing():
+            self.bytes_out += len(data)
+            self.client.write(data)
 
     def _match_reading(self) -> None:
         wanted = self._is_upstream_full or self.session.is_full
@@ -151,17 +160,31 @@ class Link:
         if was_closing:
             self._close_transports()
 
+    def broken(self) -> None:
+        """Something of ours failed: nothing more leaves, in either direction."""
+        self._is_closing = True
+        self.session.to_backend = []
+        self.session.records = []
+        self.client.abort()
+        self.upstream.abort()
+        self._committer.record(
+            self.records.end(
+                SessionEnd(
+                    reason="pgwarden failed; its log says how",
+                    duration_s=self.server.clock() - self._opened_s,
+                )
+            )
+        )
+        self.server.closed(self)
+
     # --- the end -------------------------------------------------------------
 
     def client_lost(self) -> None:
         """The client is gone: forward what it sent, stop what runs, close."""
-        session = self.session
-        self._close(
-            "client closed the connection"
-            if session.ending is None
-            else session.ending.reason,
-            must_cancel=session.ending is None,
-        )
+        if self.session.ending is not None:
+            self._end()
+        else:
+            self._close("client closed the connection")
 
     def upstream_lost(self) -> None:
         """Postgres is gone: the client is told, unless Postgres has told it already."""
@@ -186,11 +209,21 @@ class Link:
             hint="reconnect",
             severity="FATAL",
         )
-        self._close("pgwarden shut down", report=report, must_cancel=True)
+        self._close("pgwarden shut down", report=report)
+
+    def expel(self, reason: str) -> None:
+        """End the session: the identity may not go on."""
+        report = ErrorReport(
+            ADMIN_SHUTDOWN,
+            f"terminating connection: {reason}",
+            hint="reconnect",
+            severity="FATAL",
+        )
+        self._close(reason, report=report)
 
     def end_idle(self, report: ErrorReport) -> None:
         """The session was idle for too long."""
-        self._close("idle for too long", report=report, must_cancel=True)
+        self._close("idle for too long", report=report)
 
     @property
     def is_quiet(self) -> bool:
@@ -198,30 +231,34 @@ class Link:
         session = self.session
         return not session.queue and session.status == ord("I")
 
+    def is_stalled(self) -> bool:
+        """Whether the client is not read from, and was not since the last question."""
+        if self._is_closing or not self._is_client_paused:
+            self._bytes_in_when_paused = -1
+            return False
+        before, self._bytes_in_when_paused = self._bytes_in_when_paused, self.bytes_in
+        return before == self.bytes_in
+
+    def client_descriptor(self) -> int:
+        """The client's socket, -1 if it is closed."""
+        client = self.client.get_extra_info("socket")
+        return -1 if client is None else client.fileno()
+
     def _end(self) -> None:
         ending = self.session.ending
         if ending is not None:
-            self._close(
-                ending.reason,
-                report=ending.report,
-                must_cancel=ending.report is not None,
-            )
+            self._close(ending.reason, report=ending.report)
 
-    def _close(
-        self,
-        reason: str,
-        *,
-        report: ErrorReport | None = None,
-        must_cancel: bool = False,
-    ) -> None:
+    def _close(self, reason: str, *, report: ErrorReport | None = None) -> None:
         if self._is_closing:
             return
         self._is_closing = True
         session = self.session
-        self._must_cancel = must_cancel and bool(session.queue)
-        if must_cancel:
+        self._is_unanswered = bool(session.queue)
+        # In the middle of a message anything more would be taken for a part of it.
+        if not session.said_goodbye and not session.is_mid_request:
             session.to_backend.append(TERMINATE)
-        if report is not None and not self.client.is_closing():
+        if report is not None and not session.is_mid_reply:
             session.to_frontend.append(encode_error(report))
         session.lost()
         session.records.append(
@@ -242,14 +279,17 @@ class Link:
 
     def _close_transports(self) -> None:
         """Everything is recorded and written: close both sides."""
-        if self._must_cancel:
-            self._must_cancel = False
-            self.server.cancel_upstream(self)
-        self.client.close()
-        if not self.upstream.is_closing():
+        server = self.server
+        if not self.client.is_closing():
+            self.client.close()
+            server.loop.call_later(CLIENT_ABORT_AFTER_S, self.client.abort)
+        if self._is_unanswered and not self.upstream.is_closing():
+            grace_s = GOODBYE_GRACE_S if self.session.said_goodbye else GRACE_S
+            server.farewell(self, grace_s)
+        else:
             self.upstream.close()
-            self.server.loop.call_later(ABORT_AFTER_S, self.upstream.abort)
-        self.server.closed(self)
+            server.loop.call_later(ABORT_AFTER_S, self.upstream.abort)
+        server.closed(self)
 
 
 class FrontendSide(asyncio.Protocol):

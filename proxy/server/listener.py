@@ -16,6 +16,7 @@ import structlog
 
 from proxy.errors import ConfigError
 from proxy.server.entrance import Entrance
+from proxy.server.sockets import prepare
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,6 +30,7 @@ TLS_HANDSHAKE = 0x16
 """TLS record type of a ClientHello: RFC 8446 section 5.1."""
 BACKLOG = 512
 ACCEPTS_A_TURN = 64
+ACCEPT_AGAIN_AFTER_S = 0.5
 
 
 def bind(address: Address, *, is_shared: bool = False) -> list[socket.socket]:
@@ -71,10 +73,13 @@ class Listener:
         self._server = server
         self._socket = listening
         self._waiting: dict[socket.socket, asyncio.TimerHandle] = {}
-        server.loop.add_reader(listening.fileno(), self._accept)
+        self._pausing: asyncio.TimerHandle | None = None
+        self._listen()
 
     def close(self) -> None:
         """Accept no more; who has not sent a byte is sent away."""
+        if self._pausing is not None:
+            self._pausing.cancel()
         self._server.loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for client in list(self._waiting):
@@ -88,7 +93,10 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                # Most likely no descriptor is left (EMFILE). The client stays in the
+                # backlog; asking again at once would only burn the processor.
                 _log.error("accept_failed", error=str(error))
+                self._pause()
                 return
             server = self._server
             unfinished = len(self._waiting) + len(server.entrances)
@@ -97,12 +105,19 @@ class Listener:
                 client.close()
                 continue
             client.settimeout(0)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            prepare(client)
             self._waiting[client] = server.loop.call_later(
                 server.settings.limits.login_timeout_s, self._silent, client
             )
             server.loop.add_reader(client.fileno(), self._look, client, where)
+
+    def _pause(self) -> None:
+        loop = self._server.loop
+        loop.remove_reader(self._socket.fileno())
+        self._pausing = loop.call_later(ACCEPT_AGAIN_AFTER_S, self._listen)
+
+    def _listen(self) -> None:
+        self._server.loop.add_reader(self._socket.fileno(), self._accept)
 
     def _silent(self, client: socket.socket) -> None:
         self._server.metrics.login("timeout")
@@ -132,14 +147,16 @@ class Listener:
     ) -> None:
         server = self._server
         context = server.tls_context if is_tls else None
+        address = where[0].removeprefix("::ffff:")
         if is_tls and context is None:
             server.metrics.login("error")
+            _log.info("tls_failed", client=address, error="there is no certificate")
             client.close()
             return
-        address = where[0].removeprefix("::ffff:")
+        entrance = Entrance(server, address, where[1])
         try:
             await server.loop.connect_accepted_socket(
-                lambda: Entrance(server, address, where[1]),
+                lambda: entrance,
                 client,
                 ssl=context,
                 ssl_handshake_timeout=(
@@ -147,6 +164,5 @@ class Listener:
                 ),
             )
         except (ssl.SSLError, OSError) as error:
-            server.metrics.login("error")
-            _log.info("client_failed", client=address, error=str(error))
+            entrance.failed(error)
             client.close()

@@ -11,24 +11,28 @@ import json
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
-from watchfiles import awatch
 
 from proxy.audit.writer import ChainWriter
-from proxy.errors import IDLE_SESSION_TIMEOUT, ErrorReport
 from proxy.metrics import Metrics
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
+from proxy.server.follow import follow
 from proxy.server.listener import Listener, bind
+from proxy.server.probe import watch_upstream
 from proxy.server.server import Server
+from proxy.server.sources import read_sources, source_paths
+from proxy.server.sweep import sweep
 from proxy.server.tasks import Tasks
-from proxy.server.tls import frontend_context
+from proxy.server.tls import frontend_context, refuse_outdated
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("server")
 
-SWEEP_EVERY_S = 1.0
+DRAIN_LOOK_EVERY_S = 0.02
+FAREWELL_WITHIN_S = 2.0
+"""How long the upstream may take, at the very end, to stop what was cancelled."""
 FINISH_WITHIN_S = 5.0
 GC_THRESHOLDS = (50_000, 20, 50)
 """Python's default of 700 makes the collector walk the verdict caches many times a
@@ -65,8 +71,10 @@ async def serve_sessions(
     wall_clock = time.time  # noqa: TID251 - this is where the clock is injected
     metrics = Metrics(version=version("pgwarden"), started=time.monotonic())
     tasks = Tasks()
-    tls_context = frontend_context(settings.tls) if settings.tls else None
+    sources = read_sources(settings)
+    tls_context = _tls_context(settings)
     dialler = Dialler(settings.upstream, tasks=tasks)
+    # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
         settings.audit.folder,
         worker=str(worker),
@@ -75,28 +83,34 @@ async def serve_sessions(
         durability=settings.audit.durability,
     )
     committer = Committer(loop, writer, wall_clock=wall_clock)
-    try:
-        server = Server(
-            settings,
-            loop=loop,
-            metrics=metrics,
-            committer=committer,
-            dialler=dialler,
-            tasks=tasks,
-            tls_context=tls_context,
-            worker=worker,
-        )
-    except BaseException:
-        committer.close()
-        raise
+    server = Server(
+        settings,
+        loop=loop,
+        metrics=metrics,
+        committer=committer,
+        dialler=dialler,
+        tasks=tasks,
+        sources=sources,
+        tls_context=tls_context,
+        worker=worker,
+    )
     stopping = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def stop() -> None:
+        # Asked a second time, somebody has no patience for running statements.
+        (hurry if stopping.is_set() else stopping).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     server.stop = stopping.set
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     listeners = [Listener(server, listening) for listening in sockets]
-    watching = tasks.spawn(_follow_files(server))
-    sweeping = tasks.spawn(_sweep(server))
+    keeping = [
+        tasks.spawn(follow(source_paths(settings), server.reload)),
+        tasks.spawn(sweep(server)),
+        tasks.spawn(watch_upstream(server)),
+    ]
     _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)
     # What was made up to here stays; what a statement makes rarely forms cycles.
     gc.collect()
@@ -107,71 +121,47 @@ async def serve_sessions(
     _log.info("draining", sessions=len(server.links))
     for listener in listeners:
         listener.close()
-    watching.cancel()
-    await _drain(server)
-    sweeping.cancel()
+    await _drain(server, hurry)
+    for task in keeping:
+        task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
     committer.close()
     _log.info("stopped")
 
 
-async def _follow_files(server: Server) -> None:
-    """Reload when policy or identities change on disk."""
-    paths = {server.settings.policy, server.settings.identities}
-    folders = {path.parent for path in paths}
-    names = {os.fspath(path.resolve()) for path in paths} | {
-        os.fspath(path) for path in paths
-    }
-    async for changes in awatch(
-        *folders,
-        recursive=False,
-        debounce=300,
-        watch_filter=lambda _, path: path in names,
-    ):
-        if changes:
-            server.reload()
-
-
-async def _sweep(server: Server) -> None:
-    """Once a second: end sessions that are idle for too long, measure the loop."""
-    limit_s = server.settings.limits.idle_session_timeout_s
-    loop = server.loop
-    while True:
-        due = loop.time() + SWEEP_EVERY_S
-        await asyncio.sleep(SWEEP_EVERY_S)
-        server.metrics.loop_lag_s = max(0.0, loop.time() - due)
-        if not limit_s:
-            continue
-        for link in list(server.links):
-            if link.active or not link.is_quiet:
-                link.active = False
-                link.idle_s = 0.0
-                continue
-            link.idle_s += SWEEP_EVERY_S
-            if link.idle_s >= limit_s:
-                link.end_idle(
-                    ErrorReport(
-                        IDLE_SESSION_TIMEOUT,
-                        f"terminating connection: idle for more than {limit_s:g} s",
-                        hint="reconnect",
-                        severity="FATAL",
-                    )
-                )
-
-
-async def _drain(server: Server) -> None:
+async def _drain(server: Server, hurry: asyncio.Event) -> None:
     """End sessions as they fall idle; the rest when the time is up."""
     until = server.clock() + server.settings.limits.drain_timeout_s
     for entrance in list(server.entrances):
         entrance.abandon()
-    while server.links:
-        is_late = server.clock() >= until
+    while server.links or server.farewells:
+        now = server.clock()
+        if hurry.is_set():
+            until = min(until, now)
         for link in list(server.links):
-            if is_late or link.is_quiet:
+            if now >= until or link.is_quiet:
                 link.shut_down()
-        await asyncio.sleep(0.02)
-        if is_late:
+        await asyncio.sleep(DRAIN_LOOK_EVERY_S)
+        if now >= until + FAREWELL_WITHIN_S:
             break
+
+
+def check_sources(settings: Settings) -> None:
+    """Try everything that the settings name, so that a mistake is told at once.
+
+    Raises:
+        ConfigError: something can't be used.
+    """
+    read_sources(settings)
+    _tls_context(settings)
+    Dialler(settings.upstream, tasks=Tasks())
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    refuse_outdated(settings.tls, datetime.now(UTC))
+    return frontend_context(settings.tls)
 
 
 def open_sockets(settings: Settings) -> list[socket.socket]:

@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import structlog
 
 from proxy.audit.records import SessionRecords, SessionStart
-from proxy.auth.identities import load_identities
-from proxy.errors import (
-    INVALID_AUTHORIZATION,
-    INVALID_CATALOG_NAME,
-    TOO_MANY_CONNECTIONS,
-    ConfigError,
-    ErrorReport,
-)
+from proxy.errors import ConfigError
 from proxy.metrics import pack
-from proxy.policy.decision import Decision
-from proxy.policy.documents import load
-from proxy.policy.evaluate import Policy, UnknownRoleError
-from proxy.policy.yaml import load_yaml
+from proxy.server.admission import Slots, may_login
 from proxy.server.cancel import CancelKeys
 from proxy.server.control import Numbers
+from proxy.server.farewell import Farewell
 from proxy.server.link import Link
+from proxy.server.sources import read_sources
+from proxy.server.tls import frontend_context
 from proxy.session.judge import Judge
 from proxy.session.login_effects import LoginRules
 from proxy.session.session import Limits, Session
@@ -40,13 +33,14 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
     from collections.abc import Callable
-    from pathlib import Path
 
-    from proxy.auth.identities import Identities
     from proxy.metrics import Metrics
+    from proxy.policy.decision import Decision
+    from proxy.server.admission import Slot
     from proxy.server.committer import Committer
     from proxy.server.dial import Dialled, Dialler
     from proxy.server.entrance import Entrance
+    from proxy.server.sources import Sources
     from proxy.server.tasks import Tasks
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_plan import UpstreamPlan
@@ -65,22 +59,9 @@ WATCHED_OF_READERS = (
 )
 """Reported parameters that a read-only session has no way to change."""
 
-
-class Slot:
-    """A place among the sessions of an identity; released once."""
-
-    def __init__(self, taken: Counter[str], identity: str) -> None:
-        self._taken = taken
-        self._identity = identity
-        taken[identity] += 1
-
-    def release(self) -> None:
-        """Give the place back."""
-        if self._identity:
-            self._taken[self._identity] -= 1
-            if not self._taken[self._identity]:
-                del self._taken[self._identity]
-            self._identity = ""
+MOST_JUDGES = 64
+"""Caches of verdicts kept beyond the sessions that use them, one a role and database:
+shadow databases come with a new name each time."""
 
 
 class Server:
@@ -95,14 +76,11 @@ class Server:
         committer: Committer,
         dialler: Dialler,
         tasks: Tasks,
+        sources: Sources,
         tls_context: ssl.SSLContext | None,
         worker: int = 0,
     ) -> None:
-        """Load policy and identities.
-
-        Raises:
-            ConfigError: one of them can't be used.
-        """
+        """Begin without any session."""
         self.settings = settings
         self.loop = loop
         self.metrics = metrics
@@ -115,11 +93,11 @@ class Server:
         self.cancel_keys = CancelKeys(worker)
         self.entrances: set[Entrance] = set()
         self.links: dict[Link, tuple[Slot, int]] = {}
-        self.policy = read_policy(settings.policy, settings)
-        self.identities: Identities = read_identities(settings.identities)
-        self._judges: dict[tuple[str, str], Judge] = {}
-        self._taken: Counter[str] = Counter()
-        self.upstream_problem = ""
+        self.farewells: set[Farewell] = set()
+        self.policy = sources.policy
+        self.identities = sources.identities
+        self._judges: OrderedDict[tuple[str, str], Judge] = OrderedDict()
+        self.slots = Slots(settings.limits)
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
         self.stop: Callable[[], None] = lambda: None
         self._limits = Limits(
@@ -137,51 +115,14 @@ class Server:
             tls_available=self.tls_context is not None,
             plaintext_allowed=is_loopback,
             may_login=self._may_login,
-            judge_setting=self.policy.decide_setting,
+            judge_setting=self._judge_setting,
         )
 
     def _may_login(self, role: str, _database: str) -> Decision:
-        try:
-            rules = self.policy.role(role)
-        except UnknownRoleError as error:
-            return Decision(
-                allowed=False,
-                rule="login.unknown-role",
-                reason=error.message,
-                sqlstate=INVALID_AUTHORIZATION,
-            )
-        if not rules.may_login:
-            return Decision(
-                allowed=False,
-                rule="login.refused",
-                reason=rules.login_reason,
-                sqlstate=INVALID_AUTHORIZATION,
-                hint=rules.login_hint,
-            )
-        return Decision(allowed=True, rule="login", reason="the role may log in")
+        return may_login(self.policy, role)
 
-    def admission_problem(self, request: LoginRequest) -> ErrorReport | None:
-        """Why a proven client can't come in now, or None."""
-        limits = self.settings.limits
-        if not self.settings.upstream.serves(request.database):
-            return ErrorReport(
-                INVALID_CATALOG_NAME,
-                f'database "{request.database}" is not served here',
-                hint="ask for one of: " + ", ".join(self.settings.upstream.databases),
-                severity="FATAL",
-            )
-        if self._taken.total() >= limits.sessions:
-            return _too_many(f"pgwarden has {limits.sessions} sessions already")
-        if self._taken[request.identity] >= limits.sessions_per_identity:
-            return _too_many(
-                f'"{request.identity}" has {limits.sessions_per_identity} sessions '
-                "already"
-            )
-        return None
-
-    def take_slot(self, request: LoginRequest) -> Slot:
-        """Count a session that is about to begin."""
-        return Slot(self._taken, request.identity)
+    def _judge_setting(self, role: str, name: str, value: str) -> Decision:
+        return self.policy.decide_setting(role, name, value)
 
     def plan(self, request: LoginRequest) -> UpstreamPlan:
         """How to log in upstream for this client."""
@@ -288,11 +229,20 @@ class Server:
         self.metrics.bytes_received += link.bytes_in
         self.metrics.bytes_sent += link.bytes_out
 
+    def farewell(self, link: Link, grace_s: float) -> None:
+        """Let the upstream of a session that is over finish, or cancel it."""
+        self.farewells.add(
+            Farewell(link, grace_s=grace_s, ended=self.farewells.discard)
+        )
+
     def _judge(self, role: str, database: str) -> Judge:
         judge = self._judges.get((role, database))
         if judge is None:
             judge = Judge(self.policy, role, database=database)
             self._judges[role, database] = judge
+        self._judges.move_to_end((role, database))
+        if len(self._judges) > MOST_JUDGES:
+            self._judges.popitem(last=False)
         return judge
 
     def problems(self) -> list[str]:
@@ -300,9 +250,7 @@ class Server:
         found = []
         if not self.committer.is_available:
             found.append("the audit log can't be written; statements are refused")
-        if self.upstream_problem:
-            found.append("the database can't be reached")
-        return found
+        return found + self.dialler.health.problems()
 
     def numbers(self) -> Numbers:
         """What this worker tells its parent."""
@@ -325,92 +273,72 @@ class Server:
         if link is None:
             self.metrics.cancel_request("unknown")
             return
-        self.cancel_upstream(link)
+        self.tasks.start(self._cancel(link, is_asked=True))
 
     def cancel_upstream(self, link: Link) -> None:
-        """Have the upstream stop what this session runs."""
-        self.tasks.start(self._cancel(link))
+        """Have the upstream stop what this session runs, on our own account."""
+        self.tasks.start(self._cancel(link, is_asked=False))
 
-    async def _cancel(self, link: Link) -> None:
+    async def _cancel(self, link: Link, *, is_asked: bool) -> None:
         try:
             await self.dialler.cancel(link.ready.pid, link.ready.key)
         except (OSError, TimeoutError) as error:
-            self.metrics.cancel_request("failed")
+            if is_asked:
+                self.metrics.cancel_request("failed")
             _log.warning("cancel_failed", error=str(error))
         else:
-            self.metrics.cancel_request("forwarded")
+            if is_asked:
+                self.metrics.cancel_request("forwarded")
 
     # --- reload --------------------------------------------------------------
 
     def reload(self) -> None:
-        """Read policy and identities again; what is broken is refused as a whole."""
+        """Read the files again; what is broken is refused as a whole."""
+        self._renew_secrets()
         try:
-            policy = read_policy(self.settings.policy, self.settings)
-            identities = read_identities(self.settings.identities)
+            sources = read_sources(self.settings)
         except ConfigError as error:
             self.metrics.policy_reload("refused", self.policy.version)
             _log.error(
                 "reload_refused", error=error.message, in_force=self.policy.version
             )
             return
-        self.identities = identities
-        if policy.version == self.policy.version:
-            return
-        self.policy = policy
-        self._judges = {}
-        for link in self.links:
-            link.session.follow(self._judge(link.request.role, link.request.database))
-        self.metrics.policy_reload("ok", policy.version)
-        _log.info("policy_reloaded", version=policy.version, sessions=len(self.links))
+        if sources.policy.version != self.policy.version:
+            self._judges.clear()
+        self.policy, self.identities = sources
+        ended = 0
+        for link in list(self.links):
+            reason = self._why_out(link.request)
+            if reason:
+                link.expel(reason)
+                ended += 1
+            else:
+                request = link.request
+                link.session.follow(self._judge(request.role, request.database))
+        self.metrics.policy_reload("ok", self.policy.version)
+        _log.info(
+            "reloaded",
+            policy=self.policy.version,
+            identities=len(self.identities),
+            sessions=len(self.links),
+            sessions_ended=ended,
+        )
 
+    def _why_out(self, request: LoginRequest) -> str:
+        """Why this session may not go on under what was just read, "" if it may."""
+        identity = self.identities.find(request.identity)
+        if identity is None or identity.disabled or identity.role != request.role:
+            return f'identity "{request.identity}" was removed or changed'
+        decision = may_login(self.policy, request.role)
+        return "" if decision.allowed else f"the policy changed: {decision.reason}"
 
-def read_policy(path: Path, settings: Settings) -> Policy:
-    """The policy in this file.
-
-    Raises:
-        ConfigError: it can't be read or used, or names an upstream login that the
-            settings do not have.
-    """
-    policy = Policy(load(_read(path, "policy"), source=str(path)))
-    known = settings.upstream.logins
-    for name in policy.roles:
-        role = policy.role(name)
-        if role.may_login and role.upstream not in known:
-            raise ConfigError(
-                f'{path}: role "{name}" wants upstream login "{role.upstream}", which '
-                f"the settings do not have (they have: {', '.join(known)})"
-            )
-    return policy
-
-
-def read_identities(path: Path) -> Identities:
-    """The identities in this file.
-
-    Raises:
-        ConfigError: it can't be read or used.
-    """
-    loaded = load_yaml(_read(path, "identities"), source=str(path))
-    value = loaded.value
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: the document must be a mapping of keys to values")
-    return load_identities(value, source=str(path))
-
-
-def _read(path: Path, what: str) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise ConfigError(
-            f'{what} file "{path}" can\'t be read: {error.strerror}'
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f'{what} file "{path}" is not UTF-8') from error
-
-
-def _too_many(message: str) -> ErrorReport:
-    return ErrorReport(
-        TOO_MANY_CONNECTIONS,
-        f"too many connections: {message}",
-        hint="close some, or try again later",
-        severity="FATAL",
-    )
+    def _renew_secrets(self) -> None:
+        """Certificate, CA, passwords: a renewed one counts, a broken one does not."""
+        tls = self.settings.tls
+        try:
+            self.dialler.renew()
+            if tls is not None:
+                self.tls_context = frontend_context(tls)
+        except ConfigError as error:
+            # The policy must not wait for it: it may be about to forbid something.
+            _log.error("renewal_refused", error=error.message)

@@ -8,9 +8,13 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from cryptography.x509 import load_pem_x509_certificates
+
 from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from proxy.settings import TlsSettings, UpstreamTls
 
 ALPN = "postgresql"
@@ -36,9 +40,46 @@ def frontend_context(settings: TlsSettings) -> ssl.SSLContext:
     except (ssl.SSLError, OSError, ValueError) as error:
         raise ConfigError(
             f'TLS certificate "{settings.certificate}" and key "{settings.key}" can\'t '
-            f"be used: {getattr(error, 'reason', None) or error}"
+            f"be used: {said_of(error)}"
         ) from error
     return context
+
+
+def said_of(error: Exception) -> str:
+    """What went wrong, in the words of OpenSSL or the system and without the rest."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error)
+
+
+def refuse_outdated(settings: TlsSettings, now: datetime) -> None:
+    """Stop a start with a certificate that no client will accept.
+
+    Only at the start: later on, an expired certificate must not keep a new policy out.
+
+    Raises:
+        ConfigError: it has expired, or is not valid yet.
+    """
+    try:
+        certificate = load_pem_x509_certificates(settings.certificate.read_bytes())[0]
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f'TLS certificate "{settings.certificate}" can\'t be read'
+        ) from error
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        raise ConfigError(
+            f'TLS certificate "{settings.certificate}" expired on {end:%Y-%m-%d %H:%M} '
+            "UTC"
+        )
+    if now < begin:
+        raise ConfigError(
+            f'TLS certificate "{settings.certificate}" is not valid before '
+            f"{begin:%Y-%m-%d %H:%M} UTC",
+            hint="is the clock of this machine right?",
+        )
 
 
 def _no_password() -> str:
@@ -54,20 +95,24 @@ def upstream_context(settings: UpstreamTls) -> ssl.SSLContext | None:
     """
     if settings.mode == "disable":
         return None
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([ALPN])
     context.check_hostname = settings.mode == "verify-full"
-    if settings.mode in {"verify-ca", "verify-full"}:
-        context.verify_mode = ssl.CERT_REQUIRED
+    # As in libpq, "require" with a CA at hand means "verify-ca".
+    is_verified = settings.mode in {"verify-ca", "verify-full"} or (
+        settings.mode == "require" and settings.ca is not None
+    )
+    context.verify_mode = ssl.CERT_REQUIRED if is_verified else ssl.CERT_NONE
+    if settings.ca is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
-        context.verify_mode = ssl.CERT_NONE
-    if settings.ca is not None:
+        # Only this one: with the system's beside it, any public authority could
+        # vouch for a database.
         try:
             context.load_verify_locations(cafile=settings.ca)
         except (ssl.SSLError, OSError) as error:
             raise ConfigError(
-                f'upstream CA file "{settings.ca}" can\'t be used: '
-                f"{getattr(error, 'reason', None) or error}"
+                f'upstream CA file "{settings.ca}" can\'t be used: {said_of(error)}'
             ) from error
     return context

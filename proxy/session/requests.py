@@ -330,6 +330,7 @@ def on_terminate(
 ) -> bytes | None:
     """End the session as the client asks; what it sent before is still forwarded."""
     _check_empty(start, end)
+    session.said_goodbye = True
     session.end("terminated by the client", None)
     return None
 

@@ -128,7 +128,7 @@ class Session:
         self.watched = watched or {}
         self.quarantined = False
         self.statements_denied = 0
-        self.said_fatal = False
+        self.said_fatal = self.said_goodbye = False
         self.statements = NameSpace()
         self.portals = NameSpace()
         self._prepared = PreparedFacts(self.statements)
@@ -165,6 +165,16 @@ class Session:
     def is_full(self) -> bool:
         """Whether reading from the client should pause."""
         return self.held or len(self.queue) > MOST_UNANSWERED
+
+    @property
+    def is_mid_request(self) -> bool:
+        """Whether Postgres has a part of a message of the client, and awaits more."""
+        return self.passing > 0
+
+    @property
+    def is_mid_reply(self) -> bool:
+        """Whether the client has a part of a message of Postgres, and awaits more."""
+        return self.backend_passing > 0
 
     @property
     def statements_recorded(self) -> int:

@@ -1,0 +1,91 @@
+"""Policy and identities, read from their files at the start and again while serving.
+
+Both are usable, or none is taken. Blocking, as the files are small and changes rare.
+Next: `proxy.server.follow`, which notices changes, and `proxy.server.server`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.auth.identities import load_identities
+from proxy.errors import ConfigError
+from proxy.policy.documents import load
+from proxy.policy.evaluate import Policy
+from proxy.policy.yaml import load_yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxy.auth.identities import Identities
+    from proxy.settings import Settings
+
+
+class Sources(NamedTuple):
+    """What one reading found; replaced as a whole."""
+
+    policy: Policy
+    identities: Identities
+
+
+def read_sources(settings: Settings) -> Sources:
+    """Read policy and identities.
+
+    Raises:
+        ConfigError: one of them can't be used.
+    """
+    return Sources(
+        read_policy(settings.policy, settings),
+        read_identities(settings.identities),
+    )
+
+
+def source_paths(settings: Settings) -> list[Path]:
+    """The files whose change calls for a reload; the certificate is one."""
+    paths = [settings.policy, settings.identities]
+    if settings.tls is not None:
+        paths += [settings.tls.certificate, settings.tls.key]
+    return paths
+
+
+def read_policy(path: Path, settings: Settings) -> Policy:
+    """The policy in this file.
+
+    Raises:
+        ConfigError: it can't be read or used, or names an upstream login that the
+            settings do not have.
+    """
+    policy = Policy(load(_read(path, "policy"), source=str(path)))
+    known = settings.upstream.logins
+    for name in policy.roles:
+        role = policy.role(name)
+        if role.may_login and role.upstream not in known:
+            raise ConfigError(
+                f'{path}: role "{name}" wants upstream login "{role.upstream}", which '
+                f"the settings do not have (they have: {', '.join(known)})"
+            )
+    return policy
+
+
+def read_identities(path: Path) -> Identities:
+    """The identities in this file.
+
+    Raises:
+        ConfigError: it can't be read or used.
+    """
+    loaded = load_yaml(_read(path, "identities"), source=str(path))
+    value = loaded.value
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: the document must be a mapping of keys to values")
+    return load_identities(value, source=str(path))
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f'{what} file "{path}" can\'t be read: {error.strerror}'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f'{what} file "{path}" is not UTF-8') from error
