@@ -19,42 +19,49 @@ if TYPE_CHECKING:
     from proxy.session.session import Session
 
 
-def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901 - hot path
-    """Handle the whole messages in `data`; keep what is left for the next call."""
+def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - hot path
+    """Handle the whole messages in `data`; keep what is left for the next call.
+
+    Raises:
+        FrontendError: a message is malformed.
+    """
     pos, session.run = _continue_large(session, data)
     size = len(data)
     out = session.to_backend
     handlers = requests.HANDLERS
     wanted = HEADER_BYTES
-    while pos + HEADER_BYTES <= size:
-        kind, length = HEADER.unpack_from(data, pos)
-        end = pos + 1 + length
-        handler = handlers.get(kind)
-        if handler is None or length < 4 or length > requests.LONGEST[kind]:
-            raise requests.unacceptable(kind, length)
-        if end > size or length > session.limits.statement_bytes:
-            large = begin_large(session, kind, data, pos, end)
-            if large.wanted:
-                wanted = large.wanted
+    try:
+        while pos + HEADER_BYTES <= size:
+            kind, length = HEADER.unpack_from(data, pos)
+            end = pos + 1 + length
+            handler = handlers.get(kind)
+            if handler is None or length < 4 or length > requests.LONGEST[kind]:
+                raise requests.unacceptable(kind, length)
+            if end > size or length > session.limits.statement_bytes:
+                large = begin_large(session, kind, data, pos, end)
+                if large.wanted:
+                    wanted = large.wanted
+                    break
+                sent = large.sent
+                end = min(end, size)
+            else:
+                sent = handler(session, data, pos, end)
+            if sent is not None:
+                if sent is requests.HOLD:
+                    session.held = True
+                    break
+                if session.run < pos:
+                    out.append(data[session.run : pos])
+                if sent:
+                    out.append(sent)
+                session.run = end
+            pos = end
+            if session.ending is not None:
                 break
-            sent = large.sent
-            end = min(end, size)
-        else:
-            sent = handler(session, data, pos, end)
-        if sent is not None:
-            if sent is requests.HOLD:
-                session.held = True
-                break
-            if session.run < pos:
-                out.append(data[session.run : pos])
-            if sent:
-                out.append(sent)
-            session.run = end
-        pos = end
-        if session.ending is not None:
-            break
-    if session.run < pos:
-        out.append(data[session.run : pos])
+    finally:
+        # What came before a malformed message is forwarded: it is recorded already.
+        if session.run < pos:
+            out.append(data[session.run : pos])
     if pos < size and session.ending is None:
         session.unread = [data[pos:]]
         session.unread_bytes = size - pos

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from proxy.audit.judged import judged_fragment
-from proxy.errors import UNDEFINED_PREPARED_STATEMENT
+from proxy.errors import DENIED, UNDEFINED_PREPARED_STATEMENT
 from proxy.policy.decision import Context, Decision
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import Facts, Kind, merge_executed
@@ -58,8 +58,38 @@ class Judged(Struct, frozen=True, gc=False):
     under: str
 
 
-class UnknownPreparedStatementError(LookupError):
-    """An EXECUTE names a prepared statement that this session has not judged."""
+class UnfitExecuteError(LookupError):
+    """An EXECUTE whose statement can't be judged."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.reason)
+        self.decision = decision
+
+
+def _unknown(name: str) -> UnfitExecuteError:
+    return UnfitExecuteError(
+        Decision(
+            allowed=False,
+            rule="session.unknown-prepared-statement",
+            reason=f'prepared statement "{name}" does not exist',
+            sqlstate=UNDEFINED_PREPARED_STATEMENT,
+            kind=Kind.EXECUTE,
+        )
+    )
+
+
+def _nested(name: str) -> UnfitExecuteError:
+    """A Parse message may prepare an EXECUTE, whose name may mean another text now."""
+    return UnfitExecuteError(
+        Decision(
+            allowed=False,
+            rule="session.nested-execute",
+            reason=f'prepared statement "{name}" is itself an EXECUTE',
+            sqlstate=DENIED,
+            hint="execute the inner statement by its own name",
+            kind=Kind.EXECUTE,
+        )
+    )
 
 
 class Judge:
@@ -107,24 +137,17 @@ class Judge:
     ) -> Judged:
         analysis = analyse(text)
         statements = analysis.statements
-        renames = copies_in = executes = False
+        renames = executes = False
         for facts in statements:
             if facts.names:
                 renames = True
                 executes = executes or any(n.verb == "execute" for n in facts.names)
-            copies_in = copies_in or Kind.COPY_IN in facts.kinds
         try:
             if executes:
                 statements = resolve_executes(statements, prepared)
             decision = self._decide(analysis, statements, quarantined=quarantined)
-        except UnknownPreparedStatementError as unknown:
-            decision = Decision(
-                allowed=False,
-                rule="session.unknown-prepared-statement",
-                reason=f'prepared statement "{unknown}" does not exist',
-                sqlstate=UNDEFINED_PREPARED_STATEMENT,
-                kind=Kind.EXECUTE,
-            )
+        except UnfitExecuteError as unfit:
+            decision = unfit.decision
         return Judged(
             text,
             analysis,
@@ -133,7 +156,7 @@ class Judge:
             judged_fragment(analysis, decision, policy=self.version),
             renames,
             executes,
-            copies_in,
+            any(Kind.COPY_IN in facts.kinds for facts in statements),
             self._under_quarantine if quarantined else self.version,
         )
 
@@ -152,7 +175,7 @@ def resolve_executes(
     """Fold into each EXECUTE the facts of what it runs, in the order of the text.
 
     Raises:
-        UnknownPreparedStatementError: where nothing of that name was prepared.
+        UnfitExecuteError: nothing of that name was prepared, or an EXECUTE was.
     """
     own: dict[str, Facts | None] = {}
     resolved = []
@@ -166,7 +189,9 @@ def resolve_executes(
                 if body is None and name not in own and not everything_dropped:
                     body = prepared.get(name)
                 if body is None:
-                    raise UnknownPreparedStatementError(name)
+                    raise _unknown(name)
+                if any(inner.verb == "execute" for inner in body.names):
+                    raise _nested(name)
                 merged = merge_executed(merged, body)
             elif effect.verb == "prepare" and name is not None:
                 own[name] = facts.prepared

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.session.expected import Expected, Owed
+from proxy.session.owing import expect, refuse_extended
 from proxy.session.own_rules import fragment, too_large
 from proxy.session.requests import (
     BIND,
@@ -19,8 +20,6 @@ from proxy.session.requests import (
     PARSE,
     QUERY,
     bind_names,
-    expect,
-    refuse_extended,
     refuse_function_call,
 )
 from proxy.wire.frames import HEADER_BYTES, BindStream, leading_string

@@ -27,7 +27,8 @@ class Bound:
         segment: number of the segment (up to a Sync or Query) that set it.
         before: what the name stood for before, while not settled.
         execution: for a portal, its recorded run, once it was executed.
-        is_cursor: a portal made by DECLARE; WITH HOLD it outlives its transaction.
+        is_cursor: a portal made by DECLARE.
+        is_held: a cursor WITH HOLD, which outlives its transaction.
         runs_text: executing it runs `judged` itself (a Parse); else only the body of
             an SQL PREPARE or DECLARE in it.
         facts: for a statement, what EXECUTE of it does.
@@ -39,6 +40,7 @@ class Bound:
         "execution",
         "facts",
         "is_cursor",
+        "is_held",
         "judged",
         "name",
         "runs_text",
@@ -54,7 +56,7 @@ class Bound:
         self.settled = False
         self.before: Bound | None = None
         self.execution: Execution | None = None
-        self.is_cursor = False
+        self.is_cursor = self.is_held = False
         self.runs_text = True
         self.facts: Facts | None = None
         self.statement_name = b""
@@ -131,10 +133,11 @@ class NameSpace:
         """Postgres refused or skipped `bound`: what it replaced stands again."""
         current = self._bound.get(bound.name)
         if current is bound:
-            if bound.before is None:
+            before = bound.before
+            if before is None or (before.judged is None and before.settled):
                 del self._bound[bound.name]
             else:
-                self._bound[bound.name] = bound.before
+                self._bound[bound.name] = before
             return
         while current is not None:
             if current.before is bound:
@@ -155,6 +158,15 @@ class NameSpace:
             and bound.before is not None
             and bound.segment != segment
         )
+
+    def may_be_unrun(self, name: bytes) -> bool:
+        """Whether `name` may be a portal that was bound, and never executed."""
+        bound = self._bound.get(name)
+        while bound is not None:
+            if bound.judged and not bound.is_cursor and bound.execution is None:
+                return True
+            bound = bound.before
+        return False
 
     def keep(self, kept: Iterable[Bound]) -> None:
         """Forget all but `kept`: the transaction that held the others has ended."""

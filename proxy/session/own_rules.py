@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from proxy.audit.judged import judged_fragment
 from proxy.errors import (
     AUDIT_UNAVAILABLE,
@@ -17,10 +19,11 @@ from proxy.errors import (
 )
 from proxy.policy.decision import Decision
 from proxy.session.refusal import RESERVED_STATEMENT
-from proxy.session.sql_names import NAME_BYTES
+from proxy.session.sql_names import NAME_BYTES, name_key
 from proxy.sql.facts import Analysis, Kind
 
 if TYPE_CHECKING:
+    from proxy.session.judge import Judged
     from proxy.session.session import Session
 
 _NO_TEXT: Final = Analysis((), "")
@@ -69,6 +72,46 @@ def room_for_name(session: Session, name: bytes) -> Decision | None:
     if len(session.statements) >= session.limits.statements:
         return too_many("prepared statements", session.limits.statements)
     return None
+
+
+def fit_names(session: Session, judged: Judged) -> Judged:
+    """The same, or refused for what it would do to names just now."""
+    refused = _unfit_names(session, judged)
+    if refused is None:
+        return judged
+    return structs.replace(
+        judged, decision=refused, fragment=judged_fragment(judged.analysis, refused)
+    )
+
+
+def _unfit_names(session: Session, judged: Judged) -> Decision | None:
+    """Why an allowed text may not do what it does to names just now, or None."""
+    if not judged.decision.allowed:
+        return None
+    for facts in judged.statements:
+        for effect in facts.names:
+            verb, name = effect.verb, effect.name
+            if verb == "fetch" and name is not None:
+                if session.portals.may_be_unrun(name_key(name.encode())):
+                    return fetch_of_portal(name)
+            elif verb == "prepare":
+                if len(session.statements) >= session.limits.statements:
+                    return too_many("prepared statements", session.limits.statements)
+            elif verb == "declare" and len(session.portals) >= session.limits.portals:
+                return too_many("portals", session.limits.portals)
+    return None
+
+
+def fetch_of_portal(name: str) -> Decision:
+    """FETCH would run what was bound, past the record that a first Execute leaves."""
+    return Decision(
+        allowed=False,
+        rule="session.fetch-of-portal",
+        reason=f'"{name}" is a portal of the extended protocol that was not executed',
+        sqlstate=DENIED,
+        hint="run it by an Execute message, or open a cursor with DECLARE",
+        kind=Kind.CURSOR,
+    )
 
 
 def too_many(what: str, most: int) -> Decision:

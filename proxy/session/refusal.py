@@ -53,10 +53,13 @@ class Refusal:
         if len(body) > LONGEST_TOKEN_ERROR:
             return False
         fields = parse_error_fields(body)
+        # Around the token stand the quotes of the server's own language.
+        _, quoted, behind = fields.get("M", "").partition(self.token)
         return (
             fields.get("C") == SYNTAX_ERROR
             and fields.get("P") == "1"
-            and f'"{self.token}"' in fields.get("M", "")
+            and bool(quoted)
+            and not behind[:1].isalnum()
         )
 
     def swapped(self, body: bytes) -> ErrorReport:

@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import PROTOCOL_VIOLATION, BackendError, ErrorReport
 from proxy.session.expected import COPY_END, MAYBE_SYNC, SYNC, Owed
+from proxy.session.progress import (
+    SYNCS,
+    finish,
+    finish_last,
+    forget_portals,
+    head_of,
+    lost_track,
+    settle,
+    skip_segment,
+    take,
+)
 from proxy.session.refusal import LONGEST_TOKEN_ERROR
 from proxy.wire.errors_wire import encode_error, parse_error_fields
 from proxy.wire.frames import HEADER_BYTES, LARGEST_SMALL_MESSAGE
@@ -65,7 +76,7 @@ def on_parse_complete(
     end: int,
 ) -> bytes | None:
     """The statement's name stands for the new text."""
-    _settle(_take(session, Owed.PARSE))
+    settle(session, take(session, Owed.PARSE))
     return None
 
 
@@ -76,7 +87,7 @@ def on_bind_complete(
     end: int,
 ) -> bytes | None:
     """The portal stands for the statement."""
-    _settle(_take(session, Owed.BIND))
+    settle(session, take(session, Owed.BIND))
     return None
 
 
@@ -87,12 +98,7 @@ def on_close_complete(
     end: int,
 ) -> bytes | None:
     """The name is free; a suspended portal behind it has run its course."""
-    expected = _take(session, Owed.CLOSE)
-    for change in expected.changes or ():
-        before = change.bound.before
-        if before is not None:
-            _finish_suspended(session, before)
-    _settle(expected)
+    settle(session, take(session, Owed.CLOSE))
     return None
 
 
@@ -103,9 +109,13 @@ def on_description(
     end: int,
 ) -> bytes | None:
     """RowDescription or NoData answers a Describe; in a Query it is one of several."""
-    head = _head(session)
+    head = head_of(session)
     if head is not None and head.owed is Owed.DESCRIBE:
         session.queue.popleft()
+    elif head is None or (
+        head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE
+    ):
+        raise lost_track("a description")
     return None
 
 
@@ -126,11 +136,12 @@ def on_command_complete(
     session: Session, data: bytes, start: int, end: int
 ) -> bytes | None:
     """One statement is done: note its tag, confirm what it did to names."""
-    head = _head(session)
+    head = head_of(session)
     if head is None or (head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE):
-        raise _lost_track("CommandComplete")
+        raise lost_track("CommandComplete")
+    if session.reading_copy:
+        _copy_done(session)
     tag = data[start + HEADER_BYTES : end - 1]
-    session.copying_in = False
     head.completed += 1
     execution = head.execution
     if execution is not None:
@@ -139,10 +150,10 @@ def on_command_complete(
         if count.isdigit():
             execution.rows += int(count)
     if head.changes:
-        _settle(head, completed=head.completed)
+        settle(session, head, completed=head.completed)
     if head.owed is Owed.EXECUTE:
         session.queue.popleft()
-        _finish_execute(session, head, "ok")
+        _complete(session, head)
     return None
 
 
@@ -153,10 +164,12 @@ def on_empty_query(
     end: int,
 ) -> bytes | None:
     """The text held no statement."""
-    head = _head(session)
-    if head is not None and head.owed is Owed.EXECUTE:
+    head = head_of(session)
+    if head is None or (head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE):
+        raise lost_track("EmptyQueryResponse")
+    if head.owed is Owed.EXECUTE:
         session.queue.popleft()
-        _finish_execute(session, head, "ok")
+        _complete(session, head)
     return None
 
 
@@ -167,7 +180,7 @@ def on_portal_suspended(
     end: int,
 ) -> bytes | None:
     """The portal has more rows: its outcome comes with the last fetch."""
-    expected = _take(session, Owed.EXECUTE)
+    expected = take(session, Owed.EXECUTE)
     if expected.portal is not None and expected.execution is not None:
         expected.execution.ran = True
         session.suspended[expected.portal] = expected.execution
@@ -177,50 +190,80 @@ def on_portal_suspended(
 def on_error(session: Session, data: bytes, start: int, end: int) -> bytes | None:
     """A message failed: end it and what Postgres skips; swap the answer to a token."""
     body = data[start + HEADER_BYTES : end]
-    head = _head(session)
-    session.copying_in = False
-    if b"VFATAL\0" in body:
+    head = head_of(session)
+    session.copying_in = session.reading_copy = False
+    if b"\0VFATAL\0" in body:
         session.said_fatal = True
     if head is None:
         return None
     swapped = None
+    execution = head.execution
     if head.refusal is not None and head.refusal.is_answered_by(body):
         swapped = encode_error(head.refusal.swapped(body))
-    elif head.execution is not None:
-        head.execution.sqlstate = parse_error_fields(body).get("C", "")
-    elif head.owed is Owed.SYNC and session.last_execution is not None:
+    elif head.owed is Owed.SYNC:
         # A deferred constraint: what had looked done is rolled back at the Sync.
-        session.last_execution.sqlstate = parse_error_fields(body).get("C", "")
-        session.record_outcome(session.last_execution, "error")
-    if head.owed not in {Owed.QUERY, Owed.SYNC, Owed.MAYBE_SYNC}:
-        _skip_segment(session)
+        execution = session.last_execution
+    if execution is not None:
+        execution.sqlstate = parse_error_fields(body).get("C", "")
+    if head.owed is not Owed.QUERY and head.owed is not Owed.SYNC:
+        skip_segment(session)
     return swapped
 
 
-def on_ready(session: Session, data: bytes, start: int, end: int) -> bytes | None:
+def on_ready(  # noqa: C901 - hot path
+    session: Session, data: bytes, start: int, end: int
+) -> bytes | None:
     """Postgres is done up to a Sync or Query and tells the transaction status."""
     if end - start != HEADER_BYTES + 1:
         message = "invalid ReadyForQuery from the server"
         raise BackendError(message)
-    head = _head(session, for_ready=True)
-    if head is None:
-        raise _lost_track("ReadyForQuery")
     queue = session.queue
-    queue.popleft()
+    if not queue:
+        raise lost_track("ReadyForQuery")
+    head = queue.popleft()
     session.status = status = data[start + HEADER_BYTES]
-    session.copying_in = False
-    if head.owed is Owed.MAYBE_SYNC:
-        session.in_doubt = bool(queue)
-    elif head.owed is Owed.QUERY:
+    if session.last_execution is not None:
+        finish_last(session)
+    if head.owed is Owed.QUERY:
         _finish_query(session, head)
+    elif head is MAYBE_SYNC:
+        _doubt(session)
+    elif head is not SYNC:
+        raise lost_track("ReadyForQuery")
+    if status == _IDLE and session.suspended:
+        for execution in session.suspended.values():
+            finish(session, execution, "ok")
+        session.suspended.clear()
+    while queue and queue[0] is COPY_END:
+        queue.popleft()
     if not queue:
         session.in_doubt = False
-        if status == _IDLE and (len(session.portals) or session.suspended):
-            _forget_portals(session)
+        if status == _IDLE and len(session.portals):
+            forget_portals(session)
     return None
 
 
 _IDLE: Final = ord("I")
+
+
+def _complete(session: Session, expected: Expected) -> None:
+    """An Execute ran to its end; at the Sync it may still fail."""
+    if session.last_execution is not None:
+        finish_last(session)
+    session.last_execution = expected.execution
+    if session.suspended and expected.portal is not None:
+        session.suspended.pop(expected.portal, None)
+
+
+def _finish_query(session: Session, expected: Expected) -> None:
+    for change in reversed(expected.changes or ()):
+        change.space.undo(change.bound)
+    execution = expected.execution
+    if execution is not None:
+        finish(session, execution, "error" if execution.sqlstate else "ok")
+
+
+# --- COPY-in -----------------------------------------------------------------
 
 
 def on_copy_in(
@@ -230,9 +273,10 @@ def on_copy_in(
     end: int,
 ) -> bytes | None:
     """Postgres reads COPY data now, and ignores every Sync until that ends."""
-    head = _head(session)
+    head = head_of(session)
     if head is None or (head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE):
-        raise _lost_track("CopyInResponse")
+        raise lost_track("CopyInResponse")
+    session.reading_copy = True
     queue = session.queue
     for index in range(1, len(queue)):
         if queue[index] is COPY_END:
@@ -241,6 +285,33 @@ def on_copy_in(
             queue[index] = MAYBE_SYNC
     session.copying_in = True
     return None
+
+
+def _copy_done(session: Session) -> None:
+    """The COPY-in succeeded, so every Sync before its CopyDone was ignored."""
+    session.reading_copy = session.copying_in = False
+    queue = session.queue
+    head = queue.popleft()
+    while queue and (queue[0] is MAYBE_SYNC or queue[0] is COPY_END):
+        if queue.popleft() is COPY_END:
+            break
+    queue.appendleft(head)
+
+
+def _doubt(session: Session) -> None:
+    """A ReadyForQuery after a COPY-in that failed: whose is it?
+
+    Either of the Sync sent amid the COPY, or that one was ignored and this is the next
+    Sync's. What was sent between the two ran in the first case, and was skipped in the
+    second.
+    """
+    queue = session.queue
+    if session.skipped_copy:
+        session.skipped_copy = False
+        following = next((one for one in queue if one is not COPY_END), None)
+        if following is not None and following.owed not in SYNCS:
+            raise lost_track("what was sent after a COPY that failed")
+    session.in_doubt = bool(queue)
 
 
 # --- alarms ------------------------------------------------------------------
@@ -295,119 +366,3 @@ HANDLERS: Final[dict[int, Handler]] = {
 """Every message Postgres may send after login, but rows and COPY data. Absent, and so
 the end of the session: CopyBothResponse (replication), FunctionCallResponse, and all
 that belongs to the login."""
-
-
-# --- shared ------------------------------------------------------------------
-
-
-def _head(session: Session, *, for_ready: bool = False) -> Expected | None:
-    """What the next reply is about."""
-    queue = session.queue
-    while queue:
-        head = queue[0]
-        if head.owed is Owed.COPY_END:
-            queue.popleft()
-        elif session.in_doubt and not for_ready and head.owed is Owed.SYNC:
-            # The ReadyForQuery before was this one's: the doubtful Sync had been read
-            # as part of the COPY.
-            queue.popleft()
-            session.in_doubt = False
-        else:
-            return head
-    return None
-
-
-def _take(session: Session, owed: Owed) -> Expected:
-    head = _head(session)
-    if head is None or head.owed is not owed:
-        raise _lost_track(f"the answer to {owed.name}")
-    session.queue.popleft()
-    return head
-
-
-def _settle(expected: Expected, *, completed: int = 0) -> None:
-    """Confirm the name changes that `completed` statements have brought about."""
-    changes = expected.changes
-    if not changes:
-        return
-    left = []
-    for change in changes:
-        if change.after <= completed:
-            change.space.settle(change.bound)
-        else:
-            left.append(change)
-    expected.changes = left
-
-
-def _undo(expected: Expected) -> None:
-    for change in reversed(expected.changes or ()):
-        if change.bound.name == b"" and change.bound.judged is None:
-            # A refused Parse of the unnamed statement: Postgres dropped the old one.
-            change.space.settle(change.bound)
-        else:
-            change.space.undo(change.bound)
-
-
-def _skip_segment(session: Session) -> None:
-    """After an error in the extended protocol Postgres ignores all up to a Sync."""
-    queue = session.queue
-    failed = queue.popleft()
-    _undo(failed)
-    if failed.owed is Owed.EXECUTE and failed.refusal is None:
-        _finish_execute(session, failed, "error")
-    skipped = []
-    while queue and queue[0].owed not in {Owed.SYNC, Owed.MAYBE_SYNC}:
-        skipped.append(queue.popleft())
-    for expected in reversed(skipped):
-        for change in reversed(expected.changes or ()):
-            change.space.undo(change.bound)
-    for expected in skipped:
-        execution = expected.execution
-        if execution is not None and not execution.ran:
-            execution.ran = True
-            session.record_outcome(execution, "skipped")
-            if expected.portal is not None:
-                expected.portal.execution = None
-    session.skipping = not queue
-
-
-def _finish_execute(session: Session, expected: Expected, status: str) -> None:
-    execution = expected.execution
-    if execution is None or execution.finished:
-        return
-    execution.finished = execution.ran = True
-    if expected.portal is not None:
-        session.suspended.pop(expected.portal, None)
-    session.last_execution = execution
-    session.record_outcome(execution, "error" if status == "error" else "ok")
-
-
-def _finish_query(session: Session, expected: Expected) -> None:
-    for change in reversed(expected.changes or ()):
-        change.space.undo(change.bound)
-    execution = expected.execution
-    if execution is not None:
-        session.record_outcome(execution, "error" if execution.sqlstate else "ok")
-
-
-def _finish_suspended(session: Session, portal: object) -> None:
-    for suspended, execution in list(session.suspended.items()):
-        if suspended is portal and not execution.finished:
-            execution.finished = True
-            session.record_outcome(execution, "ok")
-            del session.suspended[suspended]
-
-
-def _forget_portals(session: Session) -> None:
-    """A portal does not outlive its transaction, unless it was declared WITH HOLD."""
-    for execution in session.suspended.values():
-        session.record_outcome(execution, "ok")
-    session.suspended.clear()
-    session.portals.keep([p for p in session.portals if p.is_cursor])
-
-
-def _lost_track(what: str) -> BackendError:
-    return BackendError(
-        f"lost track of the conversation with the server at {what}",
-        hint="reconnect; if it happens again, report it with the audit log's record",
-    )

@@ -23,15 +23,17 @@ from proxy.session.expected import (
     Expected,
     Owed,
 )
+from proxy.session.owing import expect, refuse_extended, send
 from proxy.session.own_rules import (
     FUNCTION_CALL_REFUSED,
+    fit_names,
     fragment,
     missing_portal,
     missing_statement,
     room_for_name,
     too_many,
 )
-from proxy.session.sql_names import is_uncertain, name_key, rename
+from proxy.session.sql_names import is_uncertain, name_key
 from proxy.wire.frames import (
     HEADER_BYTES,
     INT32,
@@ -46,15 +48,16 @@ from proxy.wire.frames import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.audit.records import Message
-    from proxy.policy.decision import Decision
-    from proxy.session.judge import Judged
     from proxy.session.session import Session
 
     Handler = Callable[[Session, bytes, int, int], bytes | None]
 
 HOLD: Final = b"hold"
 """Sentinel, compared by identity: wait before handling this message."""
+
+SKIPPED: Final = b""
+"""Sent in place of what Postgres is known to ignore, and what can't be judged since it
+names what an ignored message would have made."""
 
 QUERY: Final = ord("Q")
 PARSE: Final = ord("P")
@@ -78,8 +81,10 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     """Judge a whole text; refuse it whole, or forward it."""
     text = sole_string(data, start + HEADER_BYTES, end)
     judged = session.verdict(text)
-    if judged.renames and is_uncertain(session, judged):
-        return HOLD
+    if judged.renames:
+        if is_uncertain(session, judged):
+            return HOLD
+        judged = fit_names(session, judged)
     decision = judged.decision
     # A Query is a segment of its own: its failure skips nothing that follows.
     session.segment += 1
@@ -164,6 +169,8 @@ def bind_names(
     bound = statements.get(key)
     judged = None if bound is None else bound.judged
     if bound is None or judged is None:
+        if session.skipping:
+            return SKIPPED, position
         return refuse_extended(
             session,
             missing_statement(name),
@@ -192,7 +199,9 @@ def bind_names(
     return None, position
 
 
-def on_execute(session: Session, data: bytes, start: int, end: int) -> bytes | None:
+def on_execute(  # noqa: C901 - hot path
+    session: Session, data: bytes, start: int, end: int
+) -> bytes | None:
     """Record the first run of a portal; let later fetches of it pass."""
     name = leading_string(data, start + HEADER_BYTES, end)
     if end - start != HEADER_BYTES + len(name) + 1 + INT32.size:
@@ -204,6 +213,8 @@ def on_execute(session: Session, data: bytes, start: int, end: int) -> bytes | N
     portal = session.portals.get(key)
     judged = None if portal is None else portal.judged
     if portal is None or judged is None:
+        if session.skipping:
+            return SKIPPED
         decision = missing_portal(name)
         return refuse_extended(session, decision, fragment(decision), "execute")
     renames = judged.renames and portal.runs_text
@@ -212,6 +223,8 @@ def on_execute(session: Session, data: bytes, start: int, end: int) -> bytes | N
         return HOLD
     if judged.under != session.under or (is_first and renames):
         judged = portal.judged = session.verdict(judged.text)
+        if renames:
+            judged = fit_names(session, judged)
     names = b""
     if name or portal.statement_name:
         names = names_fragment(statement=portal.statement_name, portal=name)
@@ -313,7 +326,7 @@ def on_copy_fail(session: Session, data: bytes, start: int, end: int) -> bytes |
 
 def _end_copy(session: Session) -> None:
     session.copying_in = False
-    if any(_may_copy_in(expected) for expected in session.queue):
+    if session.reading_copy or any(map(_may_copy_in, session.queue)):
         session.queue.append(COPY_END)
 
 
@@ -369,49 +382,6 @@ def unacceptable(kind: int, length: int) -> FrontendError:
 
 
 # --- shared ------------------------------------------------------------------
-
-
-def refuse_extended(
-    session: Session,
-    decision: Decision,
-    fragment: bytes,
-    message: Message,
-    *,
-    name: bytes | None = None,
-    names: bytes = b"",
-) -> bytes:
-    """Refuse a Parse (with its `name`), Bind or Execute."""
-    if name:
-        names = names_fragment(statement=name)
-    refusal = session.refuse(decision, fragment, message, names)
-    unnamed = name == b""
-    changes = None
-    if unnamed and not session.skipping:
-        # Postgres drops the unnamed statement before it looks at the new text.
-        bound = session.statements.set(b"", None, segment=session.segment)
-        changes = [Change(session.statements, bound, after=0)]
-    expect(session, Expected(Owed.PARSE, refusal=refusal, changes=changes))
-    return refusal.as_parse(unnamed=unnamed)
-
-
-def expect(session: Session, expected: Expected) -> None:
-    """Note what Postgres owes, unless it ignores everything up to the next Sync."""
-    if not session.skipping:
-        session.queue.append(expected)
-
-
-def send(
-    session: Session, judged: Judged, expected: Expected, *, renames: bool
-) -> None:
-    """Note what is owed for a recorded statement that is about to be forwarded."""
-    if session.skipping:
-        # Postgres ignores everything up to the next Sync, this too.
-        if expected.execution is not None:
-            session.record_outcome(expected.execution, "skipped")
-        return
-    if renames:
-        rename(session, judged, expected)
-    session.queue.append(expected)
 
 
 def _target(data: bytes, start: int, end: int) -> tuple[int, bytes]:

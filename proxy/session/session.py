@@ -18,7 +18,7 @@ from proxy.errors import (
     ErrorReport,
     FrontendError,
 )
-from proxy.session import framing, unrecorded
+from proxy.session import framing, progress, unrecorded
 from proxy.session.expected import Expected, Owed
 from proxy.session.names import Execution, NameSpace
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
@@ -136,8 +136,8 @@ class Session:
         self.segment = 0
         self.status = ord("I")
         self.skipping = False
-        self.copying_in = False
-        self.in_doubt = False
+        self.copying_in = self.reading_copy = False
+        self.in_doubt = self.skipped_copy = False
         self.last_execution: Execution | None = None
         self.suspended: dict[Bound, Execution] = {}
         self.held = False
@@ -244,12 +244,13 @@ class Session:
 
     def lost(self) -> None:
         """One side is gone: what was not answered has no known outcome."""
+        if self.last_execution is not None:
+            progress.finish_last(self)
         for expected in self.queue:
-            execution = expected.execution
-            if execution is not None and expected.refusal is None:
-                self.record_outcome(execution, "unknown")
+            if expected.execution is not None:
+                progress.finish(self, expected.execution, "unknown")
         for execution in self.suspended.values():
-            self.record_outcome(execution, "ok")
+            progress.finish(self, execution, "ok")
         self.queue.clear()
         self.suspended.clear()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from proxy.session.expected import Change
-from proxy.sql.facts import Facts
+from proxy.sql.facts import Facts, Flag
 
 if TYPE_CHECKING:
     from proxy.session.expected import Expected
@@ -67,6 +67,7 @@ def rename(session: Session, judged: Judged, expected: Expected) -> None:
             elif verb == "declare" and effect.name is not None:
                 bound = _set(session, session.portals, effect.name, judged)
                 bound.is_cursor = True
+                bound.is_held = Flag.WITH_HOLD in facts.flags
                 bound.runs_text = False
                 changes.append(Change(session.portals, bound, after=number + 1))
             else:
@@ -89,7 +90,8 @@ def _closed(
     }
     for space in spaces.get(verb, []):
         keys = (
-            [bound.name for bound in space]
+            # The unnamed statement is none of those that DEALLOCATE ALL drops.
+            [b.name for b in space if b.name or space is session.portals]
             if name is None
             else [name_key(name.encode())]
         )

@@ -14,7 +14,8 @@ from proxy.session.expected import Owed
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
 
 if TYPE_CHECKING:
-    from proxy.session.judge import Judged
+    from proxy.session.expected import Expected
+    from proxy.session.names import Execution
     from proxy.session.session import Session
 
 
@@ -23,8 +24,13 @@ def refuse_unrecorded(session: Session) -> None:
     for item in reversed(session.uncommitted):
         expected = item.expected
         execution = expected.execution
-        if execution is None or _ends_transaction(session, execution.judged):
+        if execution is None or _ends_transaction(session, expected, execution):
             continue
+        if execution.finished:
+            # Postgres skips it anyway; what is refused has no outcome.
+            del session.records[item.record + 1]
+        execution.finished = execution.ran = True
+        session.statements_denied += 1
         refusal = session.take_back(execution.serial)
         piece = session.to_backend[item.piece]
         simple = expected.owed is Owed.QUERY
@@ -47,9 +53,24 @@ def refuse_unrecorded(session: Session) -> None:
     session.uncommitted.clear()
 
 
-def _ends_transaction(session: Session, judged: Judged) -> bool:
+def _ends_transaction(
+    session: Session, expected: Expected, execution: Execution
+) -> bool:
     """ROLLBACK, or COMMIT of a failed transaction: may pass unrecorded."""
-    if len(judged.statements) != 1:
+    statements = execution.judged.statements
+    if len(statements) != 1:
         return False
-    what = judged.statements[0].transaction
-    return what == "rollback" or (what == "commit" and session.status == ord("E"))
+    what = statements[0].transaction
+    return what == "rollback" or (
+        what == "commit" and session.status == ord("E") and _is_next(session, expected)
+    )
+
+
+def _is_next(session: Session, expected: Expected) -> bool:
+    """Whether no statement is unanswered before this one: the status still holds."""
+    for earlier in session.queue:
+        if earlier is expected:
+            return True
+        if earlier.owed in {Owed.QUERY, Owed.EXECUTE, Owed.SYNC}:
+            return False
+    return False

@@ -19,7 +19,7 @@ UINT16: Final = struct.Struct(">H")
 INT32: Final = struct.Struct(">i")
 
 HEADER_BYTES: Final = 5
-LARGEST_MESSAGE: Final = 0x3FFFFFFF
+LARGEST_MESSAGE: Final = 0x3FFFFFFE
 """PQ_LARGE_MESSAGE_LIMIT is MaxAllocSize - 1: PostgreSQL src/include/libpq/libpq.h."""
 LARGEST_SMALL_MESSAGE: Final = 10_000
 """PQ_SMALL_MESSAGE_LIMIT: for every message that holds no data of the user's."""
