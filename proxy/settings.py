@@ -90,32 +90,53 @@ class _Section(BaseModel):
 class AuditSettings(_Section):
     """Where the audit log goes."""
 
-    folder: Path
-    durability: Literal["page-cache", "fdatasync"] = "page-cache"
+    folder: Path = Field(
+        description="Made if it is missing, mode 0700; refused if others may write to "
+        "it. Holds one file being written by each worker."
+    )
+    durability: Literal["page-cache", "fdatasync"] = Field(
+        default="page-cache",
+        description="What a record must survive before its statement goes on: a crash "
+        "of pgwarden (page-cache), or one of the machine (fdatasync, which waits for "
+        "the disk).",
+    )
 
 
 class TlsSettings(_Section):
     """What clients are shown."""
 
-    certificate: Path
-    key: Path
+    certificate: Path = Field(
+        description="PEM, with the chain. Read again at a reload."
+    )
+    key: Path = Field(description="PEM, without a passphrase. Read again at a reload.")
 
 
 class UpstreamTls(_Section):
     """How the upstream is reached; the words are libpq's sslmode."""
 
-    mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = (
-        "verify-full"
+    mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        default="verify-full",
+        description="As libpq's sslmode. Below verify-ca anyone on the way could "
+        "answer in the database's place.",
     )
-    ca: Path | None = None
+    ca: Path | None = Field(
+        default=None,
+        description="PEM of the CAs to trust; without it, those of the system.",
+    )
 
 
 class UpstreamLogin(_Section):
     """One login of pgwarden's own at the upstream; named by a policy role."""
 
-    user: str
-    password_file: Path | None = None
-    password_env: str | None = None
+    user: str = Field(description="The role in Postgres.")
+    password_file: Path | None = Field(
+        default=None,
+        description="File that holds the password, one line. Read at the start.",
+    )
+    password_env: str | None = Field(
+        default=None,
+        description="Instead of a file: name of the variable that holds the password.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -151,14 +172,32 @@ class UpstreamLogin(_Section):
 class UpstreamSettings(_Section):
     """The Postgres that is guarded."""
 
-    host: str
-    port: int = Field(default=5432, ge=1, le=65535)
-    databases: tuple[str, ...] = ("*",)
+    host: str = Field(description="Name or address; with verify-full also the name.")
+    port: int = Field(default=5432, ge=1, le=65535, description="Its port.")
+    databases: tuple[str, ...] = Field(
+        default=("*",),
+        description="Databases that clients may ask for; `*` and `?` are wildcards.",
+    )
     tls: UpstreamTls = UpstreamTls()
-    allow_md5: bool = False
-    allow_password: bool = False
-    connect_timeout_s: float = Field(default=10.0, gt=0)
-    logins: dict[str, UpstreamLogin]
+    allow_md5: bool = Field(
+        default=False,
+        description="Answer a server that asks for md5, over verified TLS or loopback. "
+        "Off, because such a hash is as good as the password.",
+    )
+    allow_password: bool = Field(
+        default=False,
+        description="Answer a server that asks for the password itself, over verified "
+        "TLS or loopback. Off, because the server could be anyone's.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="From the first packet to the upstream's first ReadyForQuery. Long "
+        "enough for a server that recovers, short enough for a person who waits.",
+    )
+    logins: dict[str, UpstreamLogin] = Field(
+        description="pgwarden's own logins, by the name that the policy's roles use."
+    )
 
     def serves(self, database: str) -> bool:
         """Whether clients may ask for `database`; `*` and `?` stand for any letters."""
@@ -168,22 +207,70 @@ class UpstreamSettings(_Section):
 class LimitSettings(_Section):
     """Ceilings and time-outs; docs/reference/settings.md gives each one's reason."""
 
-    statement_bytes: int = Field(default=1024 * 1024, ge=16 * 1024, le=64 * 1024 * 1024)
-    prepared_statements: int = Field(default=5_000, ge=1)
-    portals: int = Field(default=5_000, ge=1)
-    sessions: int = Field(default=1_000, ge=1)
-    sessions_per_identity: int = Field(default=100, ge=1)
-    unfinished_logins: int = Field(default=200, ge=1)
-    login_timeout_s: float = Field(default=15.0, gt=0)
-    idle_session_timeout_s: float = Field(default=0.0, ge=0)
-    drain_timeout_s: float = Field(default=30.0, ge=0)
+    statement_bytes: int = Field(
+        default=1024 * 1024,
+        ge=16 * 1024,
+        le=64 * 1024 * 1024,
+        description="Text of a Query or Parse. The parser takes 0.4 s and 45 MB for "
+        "1 MiB at worst, which is its own ceiling: a higher number here changes "
+        "nothing. Parameters and COPY data do not count.",
+    )
+    prepared_statements: int = Field(
+        default=5_000,
+        ge=1,
+        description="Names a session may hold: drivers keep some hundred, and each "
+        "holds its text and facts in memory.",
+    )
+    portals: int = Field(
+        default=5_000, ge=1, description="The same for portals and cursors."
+    )
+    sessions: int = Field(
+        default=1_000,
+        ge=1,
+        description="Sessions of one worker. Each is one upstream connection: stay "
+        "under the server's max_connections.",
+    )
+    sessions_per_identity: int = Field(
+        default=100,
+        ge=1,
+        description="Sessions of one identity in one worker, so that a runaway pool "
+        "leaves room for others.",
+    )
+    unfinished_logins: int = Field(
+        default=200,
+        ge=1,
+        description="Connections of one worker that have not logged in yet; more are "
+        "closed at once. They come from anyone, so they must cost little.",
+    )
+    login_timeout_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="For the whole way from connecting to a session, the upstream's "
+        "part included. People type passwords before they connect, not during.",
+    )
+    idle_session_timeout_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Ends a session (57P05) that sent nothing for so long; 0 never. "
+        "Off, because pools keep idle connections on purpose.",
+    )
+    drain_timeout_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long running statements may go on after SIGTERM before they "
+        "are ended.",
+    )
 
 
 class LogSettings(_Section):
     """The operations log, on standard error; the audit log is apart."""
 
-    format: Literal["json", "console"] = "json"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = Field(
+        default="json", description="Lines for machines, or for people."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is told."
+    )
 
 
 def _at_least_one(value: tuple[Address, ...]) -> tuple[Address, ...]:
@@ -195,17 +282,35 @@ def _at_least_one(value: tuple[Address, ...]) -> tuple[Address, ...]:
 class Settings(_Section):
     """Everything `pgwarden serve` needs to know."""
 
-    listen: Annotated[tuple[Address, ...], AfterValidator(_at_least_one)]
-    workers: int = Field(default=1, ge=1, le=64)
-    admin: Address | None = None
-    policy: Path
-    identities: Path
+    listen: Annotated[tuple[Address, ...], AfterValidator(_at_least_one)] = Field(
+        description="Where clients connect: a list of `host:port`. From outside "
+        "loopback only TLS is accepted."
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes. One uses one core; the limits count for each.",
+    )
+    admin: Address | None = Field(
+        default=None,
+        description="Where /healthz, /readyz and /metrics are served, without a "
+        "log-in; without it, nowhere.",
+    )
+    policy: Path = Field(description="The policy document. Read again when it changes.")
+    identities: Path = Field(
+        description="The identities document. Read again when it changes."
+    )
     audit: AuditSettings
     tls: TlsSettings | None = None
     upstream: UpstreamSettings
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
-    ready_file: Path | None = None
+    ready_file: Path | None = Field(
+        default=None,
+        description="Written (JSON, 0600) once clients can connect, with the addresses "
+        "and process ids; removed at the end.",
+    )
 
     def resolved(self, base: Path) -> Self:
         """The same with relative paths taken from `base`, the file's folder."""
