@@ -97,19 +97,17 @@ def bench(
     wanted = _wanted(only)
     needs_servers = bool(wanted - {part.NAME for part in ALONE})
     if needs_servers and not without_bouncer and find_bouncer() is None:
-        errors.print(NO_BOUNCER, style="bold red", markup=False)
+        _complain(NO_BOUNCER)
         raise typer.Exit(USAGE)
     console = _console()
     if note := report.load_note():
         console.print(note, style="bold yellow")
-    sections, postgres = _measure(console, plan, wanted, needs_servers, without_bouncer)
-    if needs_servers and without_bouncer:
-        errors.print("PgBouncer was left out: its floors are not measured", style="red")
+    sections, found = _measure(console, plan, wanted, with_bouncer=not without_bouncer)
     held = hold(sections, wanted)
     report.show_floors(console, held)
-    found = report.machine(postgres)
-    console.print()
-    console.print(report.machine_line(found), markup=False, highlight=False)
+    if needs_servers and without_bouncer:
+        _complain("PgBouncer was left out: its floors are not measured")
+    report.show_machine(console, found)
     if json_file is not None:
         report.write_json(
             json_file, found=found, plan=plan, sections=sections, held=held
@@ -127,7 +125,7 @@ def profile(
 ) -> None:
     """Show where the time of a query goes."""
     if mode not in throughput.MODES:
-        errors.print(f"--mode is one of: {', '.join(throughput.MODES)}", markup=False)
+        _complain(f"--mode is one of: {', '.join(throughput.MODES)}")
         raise typer.Exit(USAGE)
     console = _console()
     with (
@@ -138,11 +136,13 @@ def profile(
         sections = profiling.measure(
             rig, mode=mode, clients=clients, seconds=seconds, top=top
         )
-        postgres = rig.postgres_version
     for section in sections:
         report.show(console, section)
-    console.print()
-    console.print(report.machine_line(report.machine(postgres)), highlight=False)
+    report.show_machine(console, report.machine(rig.postgres_version))
+
+
+def _complain(text: str) -> None:
+    errors.print(text, style="bold red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _console() -> Console:
@@ -156,7 +156,7 @@ def _wanted(only: list[str] | None) -> set[str]:
     unknown = set(only or ()) - set(NAMES)
     if unknown:
         said = f"no part is called {', '.join(sorted(unknown))}; there are: "
-        errors.print(said + ", ".join(NAMES), style="bold red", markup=False)
+        _complain(said + ", ".join(NAMES))
         raise typer.Exit(USAGE)
     wanted = set(only or NAMES)
     if wanted == {audit_check.NAME}:
@@ -167,29 +167,27 @@ def _wanted(only: list[str] | None) -> set[str]:
 
 
 def _measure(
-    console: Console, plan: Plan, wanted: set[str], needs_servers: bool, alone: bool
-) -> tuple[list[Section], str]:
-    """Every wanted part, shown as soon as it is there; and the version of Postgres."""
+    console: Console, plan: Plan, wanted: set[str], *, with_bouncer: bool
+) -> tuple[list[Section], report.Machine]:
+    """Every wanted part, shown as soon as it is there; and what it ran on."""
     sections: list[Section] = []
-    postgres = ""
+    alone = [part for part in ALONE if part.NAME in wanted]
     with bar(errors) as progress:
         # First, before the servers are there to disturb.
-        for part in ALONE:
-            if part.NAME in wanted:
-                with progress.part(part.NAME, part.ticks(plan)) as tick:
-                    sections.append(part.measure(plan, tick))
-                report.show(console, sections[-1])
-        if not needs_servers:
-            return sections, postgres
+        for part in alone:
+            with progress.part(part.NAME, part.ticks(plan)) as tick:
+                sections.append(part.measure(plan, tick))
+            report.show(console, sections[-1])
+        if len(wanted) == len(alone):
+            return sections, report.machine("")
         with contextlib.ExitStack() as undo:
             with progress.part("starting the servers", None):
-                rig = Rig(with_bouncer=not alone, scale=plan.scale)
+                rig = Rig(with_bouncer=with_bouncer, scale=plan.scale)
                 undo.enter_context(rig)
-            postgres = rig.postgres_version
             for section in _with_servers(rig, plan, wanted, progress):
                 sections.append(section)
                 report.show(console, section)
-    return sections, postgres
+    return sections, report.machine(rig.postgres_version)
 
 
 def _with_servers(
@@ -214,11 +212,12 @@ def _with_servers(
 
 def main() -> None:
     """Run; what went wrong is one line, and whatever was started is stopped."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         app(prog_name="python -m tests.bench")
     except PgwardenError as error:
-        errors.print(f"bench: {error}", style="bold red", markup=False)
+        _complain(f"bench: {error}")
         raise SystemExit(USAGE) from None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from tests.bench.results import ABSENT
 from tests.bench.servers import bouncer_version
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from tests.bench.plan import Plan
     from tests.bench.results import Held, Section
 
+Machine = dict[str, str | int]
+
 _STYLES = {"pass": "green", "fail": "bold red", "not measured": "yellow"}
 _BUSY_LOAD = 0.3
 
 
-def machine(postgres: str) -> dict[str, str | int]:
+def machine(postgres: str) -> Machine:
     """Size and versions; no name."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
@@ -44,14 +47,16 @@ def machine(postgres: str) -> dict[str, str | int]:
     }
 
 
-def machine_line(found: dict[str, str | int]) -> str:
-    """The same as a sentence."""
-    return (
+def show_machine(console: Console, found: Machine) -> None:
+    """The same as a line."""
+    console.print()
+    console.print(
         f"{found['cores']} cores, {found['memory_gib']} GiB; "
         f"Python {found['python']}, uvloop {found['uvloop']}, "
-        f"pglast {found['pglast']}; "
-        f"Postgres {found['postgres']}, PgBouncer {found['pgbouncer']}, "
-        f"pgwarden {found['pgwarden']}"
+        f"pglast {found['pglast']}; Postgres {found['postgres']}, "
+        f"PgBouncer {found['pgbouncer']}, pgwarden {found['pgwarden']}",
+        markup=False,
+        highlight=False,
     )
 
 
@@ -68,12 +73,13 @@ def load_note() -> str:
 
 def show(console: Console, section: Section) -> None:
     """One part as a table with its notes."""
-    table = Table(title=section.title, title_justify="left", title_style="bold")
+    table = Table()
     for number, column in enumerate(section.columns):
         table.add_column(column, justify="right" if number else "left")
     for row in section.rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))  # "[kernel]" is no markup
     console.print()
+    console.print(section.title, style="bold", markup=False, highlight=False)
     console.print(table)
     for note in section.notes:
         console.print(note, style="dim", markup=False, highlight=False)
@@ -83,7 +89,7 @@ def show_floors(console: Console, held: Sequence[Held]) -> None:
     """Every floor with the figure that was found."""
     if not held:
         return
-    table = Table(title="Floors", title_justify="left", title_style="bold")
+    table = Table()
     for column in ("floor", "figure", "bound", "found", ""):
         table.add_column(
             column, justify="left" if column in "floor figure" else "right"
@@ -95,16 +101,17 @@ def show_floors(console: Console, held: Sequence[Held]) -> None:
             one.figure,
             f"{floor.sense} {floor.bound:g}",
             ABSENT if one.value is None else f"{one.value:.2f}",
-            f"[{_STYLES[one.verdict]}]{one.verdict}[/]",
+            Text(one.verdict, _STYLES[one.verdict]),
         )
     console.print()
+    console.print("Floors", style="bold")
     console.print(table)
 
 
 def write_json(
     path: Path,
     *,
-    found: dict[str, str | int],
+    found: Machine,
     plan: Plan,
     sections: Sequence[Section],
     held: Sequence[Held],
