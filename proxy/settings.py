@@ -205,7 +205,7 @@ class UpstreamSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """Ceilings and time-outs; docs/reference/settings.md gives each one's reason."""
+    """Ceilings and time-outs."""
 
     statement_bytes: int = Field(
         default=1024 * 1024,

@@ -1,0 +1,292 @@
+"""Make the reference pages that are made from the code: `python -m docs.generate`.
+
+`pages()` gives each page's text; tests/unit/test_docs.py compares them with the files.
+What a key of a policy means stands in `docs.policy_words`, what a setting means in
+`proxy.settings` itself.
+"""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import typer.main
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+
+from docs import policy_words
+from proxy.cli.main import app
+from proxy.exposition import reference_page
+from proxy.policy import model as policy
+from proxy.settings import Address, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+FOLDER = Path(__file__).parent / "reference"
+
+_MADE = "This page is made by `make docs`; do not edit it.\n"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page, by its file name in docs/reference."""
+    return {
+        "cli.md": cli_page(),
+        "metrics.md": reference_page(),
+        "policy.md": policy_page(),
+        "settings.md": settings_page(),
+    }
+
+
+# --- the command line --------------------------------------------------------
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    root: Any = typer.main.get_command(app)
+    text = f"# Command line\n\n{_MADE}\n{root.help.strip()}\n\n"
+    text += (
+        "Exit status: 0 done (or allowed), 1 something failed (or was refused), 2 a "
+        "mistake in what was asked or configured. What is wrong is one clear line on "
+        "standard error.\n\n`--help` shows the same in the terminal; "
+        "`pgwarden --install-completion` teaches the shell to complete.\n"
+    )
+    return text + "".join(_commands(root, "pgwarden", 2))
+
+
+def _commands(group: Any, path: str, level: int) -> Iterator[str]:  # noqa: ANN401
+    for name, command in group.commands.items():
+        full = f"{path} {name}"
+        yield f"\n{'#' * level} {full}\n\n"
+        if hasattr(command, "commands"):
+            yield f"{command.help.strip()}\n"
+            yield from _commands(command, full, level + 1)
+            continue
+        params = [each for each in command.params if not each.hidden]
+        arguments = [each for each in params if each.param_type_name == "argument"]
+        options = [each for each in params if each.param_type_name == "option"]
+        words = "".join(f" {_argument_name(each)}" for each in arguments)
+        yield f"```\n{full} [OPTIONS]{words}\n```\n\n{_paragraphs(command.help)}\n"
+        if params:
+            yield "\n| | | Default |\n| --- | --- | --- |\n"
+        for each in arguments:
+            yield _row(f"`{_argument_name(each)}`", _help(each), _default(each))
+        for each in options:
+            yield _row(f"`{_option_name(each)}`", _help(each), _default(each))
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(" ".join(each.split()) for each in text.strip().split("\n\n"))
+
+
+def _argument_name(param: Any) -> str:  # noqa: ANN401
+    return str(param.metavar or param.name.upper())
+
+
+def _option_name(param: Any) -> str:  # noqa: ANN401
+    names = ", ".join(param.opts)
+    if param.is_flag:
+        return names
+    return f"{names} {param.metavar or param.name.upper()}"
+
+
+def _help(param: Any) -> str:  # noqa: ANN401
+    text = str(param.help or "")
+    low, high = getattr(param, "min", None), getattr(param, "max", None)
+    if low is not None and high is not None:
+        text += f" From {low} to {high}."
+    if param.multiple and "Repeatable" not in text:
+        text += " Repeatable."
+    if param.envvar:
+        text += f" Also `{param.envvar}`."
+    return text
+
+
+def _default(param: Any) -> str:  # noqa: ANN401
+    if isinstance(param.show_default, str):
+        return param.show_default
+    if param.required:
+        return "required"
+    if param.is_flag if hasattr(param, "is_flag") else False:
+        return ""
+    return f"`{param.default}`" if param.default not in {None, ""} else ""
+
+
+# --- settings and policy -----------------------------------------------------
+
+_SETTINGS_HEAD = f"""\
+# Settings
+
+{_MADE}
+`pgwarden serve --config FILE` reads one YAML file. `PGWARDEN_*` variables are laid on top;
+two underscores stand for the dot: `PGWARDEN_UPSTREAM__HOST=db2` is `upstream.host`. Their
+values are read as YAML.
+
+An unknown key, a duplicate key or a bad value is an error that names the line and the
+nearest known key, and nothing starts. Relative paths start from the folder of the file. Secrets
+are never settings: a login names the file or the variable that holds its password.
+An example is [deploy/pgwarden.yaml](../../deploy/pgwarden.yaml).
+
+**What a reload reads again** (SIGHUP, or a change of one of the files): policy, identities, TLS
+certificate and key. Everything on this page takes a restart, and so does a new password
+of an upstream login.
+"""
+
+_IDENTITIES = """
+## The identities document
+
+The file named by `identities`; an example is
+[deploy/identities.yaml](../../deploy/identities.yaml).
+
+| Key | | Meaning |
+| --- | --- | --- |
+| `version` | required | 1 |
+| `identities[].name` | required | What the client gives as user; at most 63 bytes, each name once. |
+| `identities[].role` | required | A role of the policy. |
+| `identities[].secret` | this or `secrets` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
+| `identities[].secrets` | | Two of them, while a password is being changed; both with the same salt and iterations. |
+| `identities[].valid_until` | | Last moment of a login, with its time zone: `2027-03-31T18:00:00Z`. Sessions that are open go on. |
+| `identities[].networks` | | Addresses it may come from: `[10.20.0.0/16, "2001:db8::/32"]`. Empty: any. |
+| `identities[].disabled` | `false` | May not log in. A reload also ends its open sessions, as it does when an identity is removed or gets another role. |
+"""
+
+
+def settings_page() -> str:
+    """Every setting with its default and reason."""
+    return (
+        _SETTINGS_HEAD
+        + "".join(_sections(Settings, ""))
+        + _IDENTITIES
+        + "\n## Variables that are not settings\n\n"
+        "`PGWARDEN_CONFIG` stands for `--config`, `PGWARDEN_AUDIT_FOLDER` for the folder of "
+        "`pgwarden audit`. `PGWARDEN_DEMO_*`, `PGWARDEN_TEST_*` and `PGWARDEN_SECRET_*` are "
+        "never read as settings: name a variable that holds a password `PGWARDEN_SECRET_...`, "
+        "or without the prefix.\n"
+    )
+
+
+def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
+    inner: list[tuple[str, type[BaseModel]]] = []
+    yield f"\n## {path or 'The top level'}\n\n"
+    if path:
+        yield f"{_first_sentence(model)}\n\n"
+    yield "| Key | Default | Values | Meaning |\n| --- | --- | --- | --- |\n"
+    for name, field in model.model_fields.items():
+        section, suffix = _section_of(field.annotation)
+        if section is None:
+            yield _row(
+                f"`{name}`", _default_of(field), _values_of(field), field.description
+            )
+        else:
+            deeper = f"{path}.{name}{suffix}" if path else f"{name}{suffix}"
+            inner.append((deeper, section))
+            words = f"[Below](#{_anchor(deeper)})."
+            text = f"{field.description} {words}" if field.description else words
+            default = "required" if field.is_required() else "see below"
+            if field.default is None and not field.is_required():
+                default = "none"
+            yield _row(f"`{name}`", default, "", text)
+    for deeper, section in inner:
+        yield from _sections(section, deeper)
+
+
+def _section_of(annotation: Any) -> tuple[type[BaseModel] | None, str]:  # noqa: ANN401
+    """The model of a nested section, and what to add to its name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (None, "") if annotation is Address else (annotation, "")
+    arguments = [each for each in get_args(annotation) if each is not type(None)]
+    if get_origin(annotation) is dict:
+        return _section_of(arguments[1])[0], ".NAME"
+    if get_origin(annotation) in {Union, types.UnionType} and len(arguments) == 1:
+        return _section_of(arguments[0])
+    return None, ""
+
+
+def _default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default: Any = field.get_default(call_default_factory=True)
+    if default is None:
+        return "none"
+    if isinstance(default, tuple):
+        return "`[" + ", ".join(f'"{each}"' for each in default) + "]`"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _values_of(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{each}`" for each in get_args(field.annotation))
+    if field.annotation is bool:
+        return "`true`, `false`"
+    words = []
+    for bound in field.metadata:
+        match bound:
+            case Ge(low):
+                words.append(f"at least {low:,}")
+            case Gt(low):
+                words.append(f"more than {low:,}")
+            case Le(high) | Lt(high):
+                words.append(f"at most {high:,}")
+    if words:
+        return ", ".join(words)
+    text = str(field.annotation)
+    if "Address" in text:
+        return "`host:port`"
+    return "path" if "Path" in text else ""
+
+
+def policy_page() -> str:
+    """The schema of a policy document, key by key."""
+    text = f"# Policy documents\n\n{_MADE}\n{policy_words.HEAD}"
+    for model, title in policy_words.MODELS.items():
+        text += f"\n## {title}\n\n{_first_sentence(model)}\n\n"
+        text += "| Key | Default | Meaning |\n| --- | --- | --- |\n"
+        words = policy_words.KEYS[model]
+        for name, field in model.model_fields.items():
+            default = "required" if field.is_required() else _policy_default(field)
+            text += _row(f"`{name}`", default, words[name])
+    for title, words in policy_words.VOCABULARIES.items():
+        text += f"\n## {title}\n\n| Word | Meaning |\n| --- | --- |\n"
+        text += "".join(_row(f"`{word}`", meaning) for word, meaning in words.items())
+    modes = ", ".join(f"`{mode}`" for mode in policy.LOCK_MODES)
+    return text + f"\n## Words of `lock_modes`\n\n{modes}.\n" + policy_words.TAIL
+
+
+def _policy_default(field: FieldInfo) -> str:
+    default: Any = field.get_default(call_default_factory=True)
+    if default in ("", [], {}, None) or isinstance(default, BaseModel):
+        return ""
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return f"`{shown}`".replace("'", '"')
+
+
+# --- shared ------------------------------------------------------------------
+
+
+def _first_sentence(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+
+
+def _anchor(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return "".join(c for c in heading.lower() if c.isalnum() or c in "-_ ").replace(
+        " ", "-"
+    )
+
+
+def _row(*cells: str | None) -> str:
+    plain = [(cell or "").replace("|", "\\|").replace("\n", " ") for cell in cells]
+    return "| " + " | ".join(plain) + " |\n"
+
+
+def main() -> None:
+    """Write the pages."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""What each key and word of a policy document means, for docs/reference/policy.md.
+
+Beside the page rather than in the model: these are words for readers. A key without one
+fails tests/unit/test_docs.py. Next: `docs.generate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.policy import model as policy
+from proxy.sql.facts import Access, Effect, Flag, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+HEAD: Final = """\
+The schema of a policy, key by key. How a decision comes about, an example of a whole
+document, recipes and case files are in [policies/README.md](../../policies/README.md); how to
+change one is [write a policy](../how-to/write-a-policy.md).
+
+An unknown key or word, a duplicate key, a YAML anchor, alias, tag or merge key, or a
+reference to a list that is not there: each refuses the document as a whole, and all problems
+are told at once, with their lines.
+
+Where a list of words is wanted, a single word may stand alone. `*` stands for any run of
+characters.
+"""
+
+MODELS: Final[Mapping[type[BaseModel], str]] = {
+    policy.PolicyModel: "The document",
+    policy.Role: "A role",
+    policy.Login: "`login`",
+    policy.Rule: "A rule",
+    policy.When: "`when`",
+    policy.Acts: "`permit` and `forbid`",
+    policy.FunctionMatch: "An item of `functions`",
+    policy.RelationMatch: "An item of `relations`",
+    policy.DatabaseMatch: "An item of `databases`",
+    policy.SettingMatch: "An item of `settings`",
+}
+
+_NAMES: Final = (
+    "Names, with or without schema. A permit of `billing.total` wants the schema written "
+    "in the statement; a forbid of it also covers a statement that writes none."
+)
+
+KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
+    policy.PolicyModel: {
+        "version": "1.",
+        "name": "Shown in reasons and in `pgwarden policy show`.",
+        "description": "One line for people.",
+        "lists": "Named lists of words; `@name` in a rule stands for all of them.",
+        "settings": "Named groups of settings; `@name` under `settings` in a rule.",
+        "rules": "Named groups of rules; roles `include` them.",
+        "roles": "The roles, by name. Identities name one of them.",
+    },
+    policy.Role: {
+        "description": "One line for people.",
+        "login": "`permit`, or why an SQL session is refused.",
+        "upstream": "Name of the upstream login (in the settings) that its sessions use.",
+        "read_only": "Postgres is told so as well: `default_transaction_read_only=on` in "
+        "the upstream startup packet.",
+        "include": "Groups of rules, in order.",
+        "rules": "The role's own rules, after the included ones.",
+    },
+    policy.Login: {
+        "refuse": "Why not, in words for the person.",
+        "hint": "Where to go instead.",
+    },
+    policy.Rule: {
+        "id": "Unique in the role; in the refusal's DETAIL, in the audit log and in a "
+        "metric's label. Lower case, digits, `.`, `-`, `_`.",
+        "reason": "Why, in words for the person. A forbid must have one.",
+        "hint": "What to do instead.",
+        "when": "The rule holds only for statements like this.",
+        "permit": "Acts that it permits.",
+        "forbid": "Acts that it forbids. A forbid wins over any permit.",
+        "quarantine": "After a refusal by this forbid the session may only do what rules "
+        "with `in_quarantine` permit, until it ends.",
+        "in_quarantine": "This permit holds in quarantine, too.",
+    },
+    policy.When: {
+        "databases": "The session's database.",
+        "kinds": "The statement does one of these, among others.",
+        "actions": "The same of its actions.",
+        "flags": "The same of its flags.",
+    },
+    policy.Acts: {
+        "everything": "Every act.",
+        "kinds": "Kinds of work, see below.",
+        "actions": "What it does, in words: `drop table`, `alter table add column`. "
+        "`pgwarden explain` shows those of a statement.",
+        "flags": "Properties, see below.",
+        "functions": "Functions that it calls; a bare word is a name.",
+        "relations": "Tables, views, sequences that it touches.",
+        "databases": "Databases that it creates, alters or drops; a bare word is a name.",
+        "settings": "Settings that it changes; a bare word is a name.",
+        "resets": "Settings that it resets; `all` for RESET ALL.",
+        "lock_modes": "Modes of LOCK TABLE.",
+    },
+    policy.FunctionMatch: {"names": _NAMES, "effects": "Effects, see below."},
+    policy.RelationMatch: {
+        "access": "How it is touched, see below; `*` for any way.",
+        "names": _NAMES,
+        "except_names": "But not these.",
+    },
+    policy.DatabaseMatch: {"names": "Names.", "except_names": "But not these."},
+    policy.SettingMatch: {
+        "name": "Name, or `computed` for one that the statement computes.",
+        "values": "Only set to one of these, as a constant. Without it: to anything, "
+        "bound and computed values included.",
+    },
+}
+
+KINDS: Final[Mapping[Kind, str]] = {
+    Kind.READ: "SELECT, TABLE, VALUES, EXPLAIN, and what else returns rows and changes "
+    "nothing",
+    Kind.EXECUTE: "PREPARE, EXECUTE, DEALLOCATE; the kinds of what is executed are added",
+    Kind.CURSOR: "DECLARE, FETCH, MOVE, CLOSE",
+    Kind.SESSION: "SET, SHOW, RESET, DISCARD",
+    Kind.TRANSACTION: "BEGIN, COMMIT, ROLLBACK, SAVEPOINT, SET TRANSACTION",
+    Kind.TWO_PHASE: "PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED",
+    Kind.INSERT: "INSERT, also inside a WITH",
+    Kind.UPDATE: "UPDATE, also inside a WITH",
+    Kind.DELETE: "DELETE, also inside a WITH",
+    Kind.MERGE: "MERGE",
+    Kind.TRUNCATE: "TRUNCATE",
+    Kind.DDL: "CREATE, ALTER, DROP, COMMENT of what is inside a database",
+    Kind.DATABASE: "CREATE, ALTER, DROP DATABASE",
+    Kind.PRIVILEGE: "GRANT, REVOKE, roles, owners, default privileges",
+    Kind.MAINTENANCE: "VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH MATERIALIZED VIEW",
+    Kind.PROCEDURE: "DO and CALL",
+    Kind.COPY_IN: "COPY ... FROM STDIN",
+    Kind.COPY_OUT: "COPY ... TO STDOUT",
+    Kind.COPY_FILE: "COPY with a file or program of the server",
+    Kind.LOCK: "LOCK TABLE",
+    Kind.NOTIFY: "LISTEN, UNLISTEN, NOTIFY",
+    Kind.SYSTEM: "ALTER SYSTEM, CHECKPOINT, LOAD, tablespaces, replication",
+    Kind.UNKNOWN: "what pgwarden does not know; permit it nowhere",
+}
+
+FLAGS: Final[Mapping[Flag, str]] = {
+    Flag.UNFILTERED: "UPDATE or DELETE without a WHERE, or with one that is always true",
+    Flag.DESTRUCTIVE: "can lose data: drops, truncates, rewrites or retypes",
+    Flag.HIDDEN_WRITE: "a write inside what looks like a read",
+    Flag.INTO: "SELECT INTO, which creates a table",
+    Flag.ROW_LOCK: "FOR UPDATE, NO KEY UPDATE, SHARE or KEY SHARE, at any depth",
+    Flag.SERVER_FILE: "a file on the server",
+    Flag.SERVER_PROGRAM: "a program on the server",
+    Flag.READ_WRITE: "asks for a transaction or session that may write",
+    Flag.WITH_HOLD: "a cursor WITH HOLD",
+    Flag.EXPLAIN_ANALYZE: "EXPLAIN ANALYZE, which runs the statement",
+    Flag.ATTRIBUTE_CALL: "`(x).f` or `t.f`, a column or a call of function f",
+    Flag.SECRET: "a password or connection string, redacted in the audit log",
+    Flag.CASCADE: "CASCADE",
+    Flag.CONCURRENTLY: "CONCURRENTLY",
+}
+
+ACCESSES: Final[Mapping[Access, str]] = {
+    Access.READ: "its rows are read",
+    Access.INSERT: "rows are added",
+    Access.UPDATE: "rows are changed",
+    Access.DELETE: "rows are deleted",
+    Access.TRUNCATE: "it is emptied",
+    Access.LOCK: "it is locked by LOCK TABLE",
+    Access.CREATE: "it is created",
+    Access.ALTER: "its definition is changed",
+    Access.DROP: "it is dropped",
+}
+
+EFFECTS: Final[Mapping[Effect, str]] = {
+    Effect.NONE: "it only returns a value: a built-in function of the reviewed list",
+    Effect.UNKNOWN: "pgwarden does not know it: your own functions, and extensions",
+    Effect.SETTING: "it changes how the server or session is configured",
+    Effect.SEQUENCE: "it moves a sequence",
+    Effect.LARGE_OBJECT: "it reads or writes large objects",
+    Effect.SIGNAL: "it cancels or ends other sessions, or signals the server",
+    Effect.ADVISORY_LOCK: "it takes or frees advisory locks",
+    Effect.FILE: "it reads or writes files on the server",
+    Effect.SQL_TEXT: "it runs SQL handed over as text",
+    Effect.NETWORK: "it opens connections from the server",
+    Effect.NOTIFY: "it sends notifications to other sessions",
+    Effect.WAL: "it acts on the write-ahead log, replication or backups",
+    Effect.STATISTICS: "it resets or writes statistics",
+    Effect.CATALOG: "it changes the system catalog",
+    Effect.INDEX: "it changes or checks indexes",
+    Effect.TRANSACTION: "it consumes or exports transaction state",
+    Effect.SLEEP: "it holds a connection and its locks for as long as it likes",
+    Effect.OTHER: "it does more than return a value",
+}
+
+VOCABULARIES: Final[Mapping[str, Mapping[str, str]]] = {
+    "Words of `kinds`": {kind.value: KINDS[kind] for kind in Kind},
+    "Words of `flags`": {flag.value: FLAGS[flag] for flag in Flag},
+    "Words of `access`": {access.value: ACCESSES[access] for access in Access},
+    "Words of `effects`": {effect.value: EFFECTS[effect] for effect in Effect},
+}
+
+TAIL: Final = """
+## What no policy can permit
+
+Another `client_encoding` than UTF8, `standard_conforming_strings` off, and `set_config()` with a
+computed name (but for the one value that pg_dump uses): the server would then read texts
+otherwise than pgwarden does. The protocol's FunctionCall, replication, and a statement that
+pgwarden can't parse are refused in the same way, whatever the document says.
+"""
