@@ -199,7 +199,7 @@ def bind_names(
     return None, position
 
 
-def on_execute(  # noqa: C901 - hot path
+def on_execute(  # noqa: C901, PLR0911 - hot path
     session: Session, data: bytes, start: int, end: int
 ) -> bytes | None:
     """Record the first run of a portal; let later fetches of it pass."""

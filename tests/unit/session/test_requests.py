@@ -330,8 +330,11 @@ def test_a_new_policy_counts_from_the_next_message_on(step: str) -> None:
         book.session.follow(strict)
     book.client(execute("p", 1), SYNC)
     denied = [line.split()[2] for line in book.recorded() if "deny" in line]
-    assert denied == {
-        "parse": ["bind", "execute", "execute"],
-        "bind": ["execute", "execute"],
-        "execute": ["execute"],
-    }[step]
+    assert (
+        denied
+        == {
+            "parse": ["bind", "execute", "execute"],
+            "bind": ["execute", "execute"],
+            "execute": ["execute"],
+        }[step]
+    )
