@@ -45,6 +45,9 @@ _PASSWORD_WORD = re.compile(
     r"(\bpass(?:word|wd|phrase)\s*(?:=\s*|\s))('(?:[^']|'')*'?|[^\s'\";,)]+)",
     re.IGNORECASE,
 )
+_PASSWORD_CLAUSE = re.compile(
+    r"\b(?:pass(?:word|wd|phrase)|connection)\b", re.IGNORECASE
+)
 _URL = re.compile(r"(\w://[^\s:/?#@'\"]*:)[^\s/@'\"]+(?=@)")
 
 
@@ -66,7 +69,12 @@ def redacted(text: str) -> str:
 
 def redacted_blindly(text: bytes) -> str:
     """The same for a text that did not parse, and may not even be UTF-8."""
-    return redacted(text.decode("utf-8", "backslashreplace"))
+    decoded = text.decode("utf-8", "backslashreplace")
+    clause = _PASSWORD_CLAUSE.search(decoded)
+    # A password with a quote in it is a common reason for a text not to parse: where it
+    # ends can't be told, so all behind its beginning goes.
+    begins = -1 if clause is None else decoded.find("'", clause.end())
+    return redacted(decoded if begins < 0 else f"{decoded[:begins]}'{HIDDEN}'")
 
 
 def without_passwords(text: str) -> str:

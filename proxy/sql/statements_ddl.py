@@ -127,6 +127,8 @@ def rename(body: Body, stack: Stack, walk: Walk) -> None:
         words = f"alter {object_word(renamed)} rename"
     walk.act(ddl_kind(renamed), words)
     note_options(body, walk)
+    if renamed == "OBJECT_DATABASE":
+        walk.databases = (body["subname"],)
     touch(body, "relation", Access.ALTER, stack, walk)
     GENERIC["RenameStmt"](body, stack, walk)
 
@@ -137,6 +139,8 @@ def _alter_object(name: str, what: str) -> Handler:
     def handle(body: Body, stack: Stack, walk: Walk) -> None:
         object_type = body["objectType"]
         walk.act(ddl_kind(object_type), f"alter {object_word(object_type)} {what}")
+        if object_type == "OBJECT_DATABASE":
+            walk.databases = (body["object"]["String"]["sval"],)
         touch(body, "relation", Access.ALTER, stack, walk)
         rest(body, stack, walk)
 
@@ -209,6 +213,8 @@ def _stored_setting(name: str, kind: Kind, words: str) -> Handler:
 
     def handle(body: Body, stack: Stack, walk: Walk) -> None:
         walk.act(kind, words)
+        if "dbname" in body:
+            walk.databases = (body["dbname"],)
         setting = body.pop("setstmt")
         variable_set(walk, setting, Scope.STORED)
         GENERIC["VariableSetStmt"](setting, stack, walk)

@@ -49,10 +49,10 @@ def _always_true(node: Node) -> bool:
             return _bool_always_true(body)
         case "A_Expr":
             return _comparison_always_true(body)
-        case "A_Const":
-            return _literal(node) not in {None, False}
-        case "TypeCast" | "CollateClause" | "BooleanTest":
-            return _is_literal(body["arg"]) and _always_true(body["arg"])
+        case "A_Const" | "TypeCast":
+            return _is_literal(node) and _literal(node) not in {None, False}
+        case "BooleanTest":
+            return _truth_always_true(body)
         case "NullTest":
             is_null = body["nulltesttype"] == "IS_NULL"
             return (
@@ -60,6 +60,13 @@ def _always_true(node: Node) -> bool:
             )
         case _:
             return False
+
+
+def _truth_always_true(body: Body) -> bool:
+    test = body["booltesttype"]
+    if test in {"IS_TRUE", "IS_NOT_FALSE"}:
+        return _always_true(body["arg"])
+    return test in {"IS_FALSE", "IS_NOT_TRUE"} and _always_false(body["arg"])
 
 
 def _bool_always_true(body: Body) -> bool:
@@ -96,9 +103,9 @@ def _comparison_always_true(body: Body) -> bool:
     operator = body["name"][-1]["String"]["sval"]
     if _both_literal(body):
         return _compare(operator, _literal(left), _literal(right))
-    if body["kind"] in {"AEXPR_LIKE", "AEXPR_ILIKE"} and operator in {"~~", "~~*"}:
-        value = _literal(right) if _is_literal(right) else None
-        return isinstance(value, str) and value != "" and set(value) == {"%"}
+    if operator in {"~~", "~~*"} and _is_literal(right):
+        value = _literal(right)
+        return isinstance(value, str) and set(value) == {"%"}
     reflexive = operator in {"=", ">=", "<=", "~~", "~~*"}
     if body["kind"] == "AEXPR_DISTINCT" or not reflexive:
         return False
