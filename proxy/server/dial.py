@@ -103,7 +103,7 @@ class Dialler:
             allow_trust=True,
         )
 
-    async def dial(self, plan: UpstreamPlan) -> Dialled:
+    async def dial(self, plan: UpstreamPlan, *, is_probe: bool = False) -> Dialled:
         """Connect and log in, and note how that went.
 
         Raises:
@@ -112,7 +112,7 @@ class Dialler:
         try:
             dialled = await self._dial(plan)
         except UpstreamError as error:
-            self.health.failed(plan.password_id, error)
+            self.health.failed(plan.password_id, error, is_probe=is_probe)
             raise
         self.health.succeeded(plan.password_id)
         return dialled

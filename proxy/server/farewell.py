@@ -40,8 +40,15 @@ class Farewell(asyncio.Protocol):
         loop = link.server.loop
         self._timer = loop.call_later(grace_s, self._cancel)
         self._abort = loop.call_later(ABORT_AFTER_S, link.upstream.abort)
-        link.upstream.set_protocol(self)
-        link.upstream.resume_reading()
+        upstream = link.upstream
+        upstream.set_protocol(self)
+        upstream.resume_reading()
+        if link.session.is_mid_request:
+            # Postgres waits for the rest of a message: only the end can tell it.
+            if upstream.can_write_eof():
+                upstream.write_eof()
+            else:
+                upstream.close()
 
     def _cancel(self) -> None:
         link = self._link

@@ -13,6 +13,9 @@ import structlog
 from proxy.errors import (
     CANNOT_CONNECT_NOW,
     CONNECTION_REJECTED,
+    DENIED,
+    GATE_UNSATISFIED,
+    INVALID_CATALOG_NAME,
     TOO_MANY_CONNECTIONS,
 )
 
@@ -34,6 +37,8 @@ _REFUSALS: Final = {
     CONNECTION_REJECTED: "the database refuses pgwarden's own login",
     TOO_MANY_CONNECTIONS: "the database has no connection left",
 }
+
+_OF_ONE_DATABASE: Final = {INVALID_CATALOG_NAME, DENIED, GATE_UNSATISFIED}
 
 
 class UpstreamError(Exception):
@@ -61,30 +66,43 @@ class Health:
         """
         self._clock = clock
         self._problems: dict[str, str] = dict.fromkeys(logins, "")
-        self._succeeded_s: dict[str, float] = {}
+        self._reached_s: dict[str, float] = {}
 
     def problems(self) -> list[str]:
         """What stands in the way, one short line each, fit for anyone to read."""
         return sorted({problem for problem in self._problems.values() if problem})
 
     def is_known_good(self, login: str, within_s: float) -> bool:
-        """Whether the login got in during the last seconds."""
-        last_s = self._succeeded_s.get(login)
+        """Whether the login reached the upstream during the last seconds."""
+        last_s = self._reached_s.get(login)
         return last_s is not None and self._clock() - last_s < within_s
 
     def succeeded(self, login: str) -> None:
         """The login got in."""
-        self._succeeded_s[login] = self._clock()
+        self._reached_s[login] = self._clock()
         if self._problems.get(login):
             _log.warning("upstream_is_back", login=login)
         self._problems[login] = ""
 
-    def failed(self, login: str, error: UpstreamError) -> None:
-        """The login did not get in; what only concerns one client does not count."""
-        problem = _PROBLEMS.get(error.reason) or _REFUSALS.get(error.report.sqlstate)
+    def failed(self, login: str, error: UpstreamError, *, is_probe: bool) -> None:
+        """The login did not get in.
+
+        Args:
+            login: which one.
+            error: how it failed.
+            is_probe: nobody's settings but our own can be the reason.
+        """
+        sqlstate = error.report.sqlstate
+        problem = _PROBLEMS.get(error.reason) or _REFUSALS.get(sqlstate)
         if problem is None:
-            return
-        self._succeeded_s.pop(login, None)
+            if sqlstate in _OF_ONE_DATABASE:
+                # Said after the login was accepted: others may well get in.
+                self.succeeded(login)
+                return
+            if not is_probe:
+                return
+            problem = "pgwarden's own login to the database fails"
+        self._reached_s.pop(login, None)
         if problem != self._problems.get(login):
             _log.error(
                 "upstream_problem", login=login, problem=problem, note=error.note

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROBE_EVERY_S: Final = 10.0
 RETRY_EVERY_S: Final = 1.0
-"""While there is trouble: a pgwarden that is ready again should soon say so."""
+"""While it fails: a pgwarden that is ready again should soon say so."""
 TERMINATE: Final = b"X\x00\x00\x00\x04"
 
 
@@ -25,8 +25,7 @@ async def watch_upstream(server: Server) -> None:
         for login, is_read_only in _logins(server).items():
             if not server.dialler.health.is_known_good(login, PROBE_EVERY_S):
                 await _try(server, login, is_read_only=is_read_only)
-        has_trouble = bool(server.dialler.health.problems())
-        await asyncio.sleep(RETRY_EVERY_S if has_trouble else PROBE_EVERY_S)
+        await asyncio.sleep(RETRY_EVERY_S)
 
 
 def _logins(server: Server) -> dict[str, bool]:
@@ -39,7 +38,7 @@ async def _try(server: Server, login: str, *, is_read_only: bool) -> None:
     dialler = server.dialler
     plan = dialler.own_plan(login, _database(server), is_read_only=is_read_only)
     try:
-        dialled = await dialler.dial(plan)
+        dialled = await dialler.dial(plan, is_probe=True)
     except UpstreamError as error:
         server.metrics.upstream_error(error.reason)
     else:

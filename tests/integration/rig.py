@@ -1,0 +1,147 @@
+"""What the fault tests share: looking from outside, and sockets that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import struct
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+
+from proxy.demo import children
+from tests.fix_proxy import serve_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fix_postgres import Database
+    from tests.fix_proxy import Proxy
+
+ENDLESS = "select count(*) from generate_series(1, 100000000000)"
+"""Runs for hours on any machine, sends nothing, and every role may read it."""
+TERMINATE = b"X\x00\x00\x00\x04"
+_RESET = struct.pack("ii", 1, 0)
+
+
+def query(text: str) -> bytes:
+    """A Query message."""
+    body = text.encode() + b"\0"
+    return b"Q" + struct.pack("!i", len(body) + 4) + body
+
+
+def eventually(
+    holds: Callable[[], object], within_s: float = 5.0, what: str = ""
+) -> float:
+    """Wait until `holds` is true; returns how many seconds that took."""
+    started = time.monotonic()
+    while not holds():
+        waited_s = time.monotonic() - started
+        assert waited_s < within_s, f"not within {within_s} s: {what or holds}"
+        time.sleep(0.01)
+    return time.monotonic() - started
+
+
+def metric(proxy: Proxy, series: str) -> float:
+    """One number of /metrics; 0 for a series that is not there."""
+    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def problems(proxy: Proxy) -> list[str]:
+    """What /readyz complains about; the status code has to agree."""
+    try:
+        with urllib.request.urlopen(f"{proxy.admin_url}/readyz", timeout=5) as answer:
+            found = json.load(answer)["problems"]
+            assert found == []
+    except urllib.error.HTTPError as error:
+        with error:
+            found = json.load(error)["problems"]
+        assert error.code == 503
+        assert found
+    return [str(each) for each in found]
+
+
+def events(proxy: Proxy, name: str = "") -> list[dict[str, Any]]:
+    """The operations log, or only the events of one name."""
+    lines = [json.loads(line) for line in proxy.log_path.read_text().splitlines()]
+    return [line for line in lines if name in ("", line["event"])]
+
+
+def backends(shop: Database) -> int:
+    """How many backends of pgwarden's logins Postgres has in this database."""
+    users = [shop.logins.reader.user, shop.logins.migrator.user]
+    with psycopg.connect(shop.cluster.dsn(), autocommit=True) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where datname = %s and "
+            "usename = any(%s)",
+            (shop.name, users),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    with open(f"/proc/{pid}/status") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    raise AssertionError(f"{pid} is gone")
+
+
+class Raw:
+    """A connection that libpq has logged in and that is ours from then on."""
+
+    def __init__(self, dsn: str, **options: Any) -> None:
+        login = psycopg.connect(dsn, autocommit=True, **options)
+        number = login.pgconn.socket
+        self.socket = socket.socket(fileno=os.dup(number))
+        self.socket.setblocking(True)
+        self.socket.settimeout(20.0)
+        # libpq keeps a descriptor that leads nowhere: its goodbye is not ours.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+        login.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def reset(self) -> None:
+        """Go with an RST, as a machine does that has forgotten the connection."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.socket.close()
+
+    def rest(self) -> bytes:
+        """Everything up to the end of the connection."""
+        got = b""
+        try:
+            while data := self.socket.recv(1 << 16):
+                got += data
+        except ConnectionResetError:
+            pass
+        return got
+
+
+def restart(proxy: Proxy, *, wait: bool = True) -> None:
+    """Start `pgwarden serve` again on the same folder, after it has ended."""
+    (proxy.folder / "ready.json").unlink(missing_ok=True)
+    proxy.process = children.spawn(
+        serve_command(proxy.settings_path), proxy.log_path, environment=os.environ
+    )
+    if wait:
+        proxy.wait_ready()
