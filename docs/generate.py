@@ -230,6 +230,8 @@ def _values_of(field: FieldInfo) -> str:
                 words.append(f"more than {low:,}")
             case Le(high) | Lt(high):
                 words.append(f"at most {high:,}")
+            case _:
+                pass
     if words:
         return ", ".join(words)
     text = str(field.annotation)
