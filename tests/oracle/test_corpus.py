@@ -84,7 +84,7 @@ def test_what_the_facts_call_writing_can_not_run_read_only(
         case.sql
         for case in WRITES
         if not sqlstate_in_read_only(connection, case.sql)
-        # Temporary tables may be written in a READ ONLY transaction; and EXPLAIN ANALYZE
+        # A READ ONLY transaction may write temporary tables, and EXPLAIN ANALYZE
         # makes its table there, unchecked (tried on 15, 17 and 18).
         and "TEMP" not in case.sql
         and not case.sql.startswith("EXPLAIN ANALYZE CREATE TABLE")
