@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.sql.facts import Access, Flag, Kind
 from proxy.sql.walk import GENERIC, Handler
-from proxy.sql.where import narrows
+from proxy.sql.where import name_of, narrows
 
 if TYPE_CHECKING:
-    from proxy.sql.walk import Body, Stack, Walk
+    from proxy.sql.walk import Body, Node, Stack, Walk
 
 
 def _below(name: str, body: Body, stack: Stack, walk: Walk) -> None:
@@ -38,8 +38,10 @@ def insert(body: Body, stack: Stack, walk: Walk) -> None:
     if conflict and conflict["action"] == "ONCONFLICT_UPDATE":
         walk.act(Kind.UPDATE, "update")
         accesses.append(Access.UPDATE)
-    _target(body, stack, walk, *accesses)
     source = body.get("selectStmt", {}).get("SelectStmt", {})
+    if Access.UPDATE in accesses and not _chooses_rows(source, conflict or {}):
+        walk.act(Kind.UPDATE, "", Flag.UNFILTERED, Flag.DESTRUCTIVE)
+    _target(body, stack, walk, *accesses)
     if set(source) <= {"valuesLists", "limitOption", "op"}:
         # Plain VALUES read nothing, so the INSERT is not a reading one.
         stack.extend(source.pop("valuesLists", []))
@@ -47,10 +49,33 @@ def insert(body: Body, stack: Stack, walk: Walk) -> None:
     _below("InsertStmt", body, stack, walk)
 
 
+def _chooses_rows(source: Body, conflict: Body) -> bool:
+    """Whether an upsert's rows are listed, or narrowed where they come from.
+
+    `INSERT INTO t SELECT * FROM t ON CONFLICT (id) DO UPDATE ...` is an UPDATE of every
+    row in disguise.
+    """
+    if "larg" in source:
+        return all(_chooses_rows(source[arm], conflict) for arm in ("larg", "rarg"))
+    return (
+        not any(map(_reads, source.get("fromClause", [])))
+        or narrows(source.get("whereClause"))
+        or narrows(conflict.get("whereClause"))
+    )
+
+
+def _reads(item: Node) -> bool:
+    """Whether an item of a FROM is anything but a function or a list of VALUES."""
+    if "RangeSubselect" in item:
+        inner = item["RangeSubselect"]["subquery"].get("SelectStmt", {})
+        return "valuesLists" not in inner
+    return "RangeFunction" not in item
+
+
 def update(body: Body, stack: Stack, walk: Walk) -> None:
     """UPDATE, and whether it may touch every row."""
     walk.act(Kind.UPDATE, "update")
-    if not narrows(body.get("whereClause")):
+    if not narrows(body.get("whereClause"), target=name_of(body["relation"])):
         walk.act(Kind.UPDATE, "", Flag.UNFILTERED, Flag.DESTRUCTIVE)
     _target(body, stack, walk, Access.UPDATE)
     _below("UpdateStmt", body, stack, walk)
@@ -59,7 +84,7 @@ def update(body: Body, stack: Stack, walk: Walk) -> None:
 def delete(body: Body, stack: Stack, walk: Walk) -> None:
     """DELETE, and whether it may touch every row."""
     walk.act(Kind.DELETE, "delete")
-    if not narrows(body.get("whereClause")):
+    if not narrows(body.get("whereClause"), target=name_of(body["relation"])):
         walk.act(Kind.DELETE, "", Flag.UNFILTERED, Flag.DESTRUCTIVE)
     _target(body, stack, walk, Access.DELETE)
     _below("DeleteStmt", body, stack, walk)

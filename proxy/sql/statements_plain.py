@@ -62,6 +62,12 @@ def _reindex(body: Body) -> str:
     return "reindex " + kind.removeprefix("REINDEX_OBJECT_").lower()
 
 
+def _refresh(body: Body) -> str:
+    """WITH NO DATA empties the view."""
+    words = "refresh materialized view"
+    return f"{words} with no data" if body.get("skipData") else words
+
+
 def _alter_function(body: Body) -> str:
     return f"alter {object_word(body['objtype'])}"
 
@@ -127,7 +133,7 @@ _add("AlterEventTrigStmt", "alter event trigger")
 _add("AlterTSConfigurationStmt", "alter text search configuration")
 _add("AlterTSDictionaryStmt", "alter text search dictionary")
 _add("AlterTableMoveAllStmt", _alter_move_all)
-_add("RefreshMatViewStmt", "refresh materialized view", access=_RELATION_ALTERED)
+_add("RefreshMatViewStmt", _refresh, access=_RELATION_ALTERED)
 _add("CreatePublicationStmt", "create publication")
 _add("AlterPublicationStmt", "alter publication")
 _add("CreateFdwStmt", "create foreign data wrapper", flags=_SECRET)

@@ -24,7 +24,8 @@ with wildcards ("drop *", "alter table *", "alter * rename*"). The vocabulary:
 | copy to program, copy from program | |
 | explain, explain analyze | |
 | lock table, listen, unlisten, notify, do, call, load, checkpoint | |
-| vacuum, analyze, cluster, reindex `object`, refresh materialized view | |
+| vacuum, analyze, cluster, reindex `object` | maintenance |
+| refresh materialized view, refresh materialized view with no data | |
 | comment on `object`, security label on `object`, reassign owned | |
 
 `object` is a word of `OBJECTS`. Imports nothing of pgwarden.
@@ -163,6 +164,8 @@ LOSING_SUBCOMMANDS: Final = frozenset(
     {
         "AT_DropColumn",
         "AT_AlterColumnType",  # a cast may truncate, and USING may say anything
+        "AT_SetExpression",  # the values that are stored now are gone
+        "AT_DropIdentity",  # drops the sequence behind it
         "AT_SetUnLogged",  # emptied by the next crash, and at once on a standby
     }
 )

@@ -46,6 +46,15 @@ def condition(sql: str) -> object:
         "id = 1 OR 'off'::bool",
         "id = 1 OR (id = 2 AND true)",
         "lower(name) = lower(other)",
+        "id BETWEEN 1 AND id",
+        "id IN (1, 2)",
+        "id = ANY (ARRAY[1])",
+        "id = 1 OR NOT id = 2",
+        "id = 1 OR id <> 2",
+        "coalesce(done, true)",
+        "CASE WHEN id = 1 THEN true ELSE false END",
+        "name ~ 'a.*'",
+        "name SIMILAR TO 'a%'",
     ],
 )
 def test_real(sql: str) -> None:
@@ -89,6 +98,23 @@ def test_real(sql: str) -> None:
         "id = 1 OR id IS NOT NULL OR id IS NULL",
         "lower(name) = lower(name)",
         "(id, a) = (id, a)",
+        "id BETWEEN id AND id",
+        "id IN (1, id)",
+        "id = ANY (ARRAY[id])",
+        "id IS NOT DISTINCT FROM id",
+        "NOT (id <> id)",
+        "NOT (id < id)",
+        "NOT (id IS DISTINCT FROM id)",
+        "id = 1 OR NOT id = 1",
+        "id = 1 OR id <> 1",
+        "id < 5 OR id >= 5",
+        "(id IS NULL) IS NOT NULL",
+        "coalesce(NULL, true, id = 1)",
+        "CASE WHEN true THEN true ELSE id = 1 END",
+        "CASE id WHEN 1 THEN true ELSE true END",
+        "name ~ ''",
+        "name ~* '^.*$'",
+        "name SIMILAR TO '%'",
     ],
 )
 def test_not_real(sql: str) -> None:
@@ -97,3 +123,36 @@ def test_not_real(sql: str) -> None:
 
 def test_no_condition_is_not_real() -> None:
     assert not narrows(None)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "id = 1",
+        "t.id = 1",
+        "s.t.id = 1",
+        "t.id = o.id",
+        "id IN (SELECT o.id FROM o)",
+        "EXISTS (SELECT 1 FROM o WHERE o.id = t.id)",
+    ],
+)
+def test_names_the_target(sql: str) -> None:
+    assert narrows(condition(sql), target="t")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "o.id = 1",
+        "o.id = o.other",
+        "EXISTS (SELECT o.id FROM o)",
+        "EXISTS (SELECT id FROM o WHERE id = 1)",
+        "(SELECT count(id) FROM o) >= 0",
+        "t IS NOT NULL",
+        "tableoid = 't'::regclass",
+        "t.tableoid = 1",
+        "t.* IS NOT NULL",
+    ],
+)
+def test_names_only_others(sql: str) -> None:
+    assert not narrows(condition(sql), target="t")  # type: ignore[arg-type]
