@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from proxy.errors import UnavailableError
+from proxy.errors import ConfigError, PgwardenError, UnavailableError
 from proxy.metrics import merge, unpack
 from proxy.server.cancel import worker_of
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready
@@ -33,6 +33,8 @@ _log = structlog.get_logger("supervisor")
 ANSWER_WITHIN_S: Final = 2.0
 READY_WITHIN_S: Final = 30.0
 RESTART_AFTER_S: Final = 1.0
+CONFIG_STATUS: Final = 2
+"""How a worker ends that could not use its settings; see `proxy.cli.main`."""
 
 
 class Worker:
@@ -86,10 +88,11 @@ class Supervisor:
 
         Raises:
             UnavailableError: a worker ended before it served.
+            ConfigError: the same, as it could not use the settings.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop_all)
         loop.add_signal_handler(signal.SIGHUP, self._tell_all, signal.SIGHUP)
         try:
             async with asyncio.TaskGroup() as group:
@@ -100,7 +103,7 @@ class Supervisor:
                 await self._all_ready(keepers)
                 async with around(self):
                     await self._stopping.wait()
-        except* UnavailableError as problems:
+        except* PgwardenError as problems:
             raise problems.exceptions[0] from None
 
     async def numbers(self) -> Snapshot:
@@ -161,7 +164,8 @@ class Supervisor:
                 return
             if not worker.ready.is_set():
                 self._stopping.set()
-                raise UnavailableError(f"worker {number} ended with status {code}")
+                kind = ConfigError if code == CONFIG_STATUS else UnavailableError
+                raise kind(f"worker {number} ended with status {code}")
             _log.error("worker_ended", worker=number, status=code)
             await asyncio.sleep(RESTART_AFTER_S)
 
@@ -212,6 +216,12 @@ class Supervisor:
                     other.channel.send(note)
             case NumbersWanted():
                 _log.error("unexpected_note", worker=worker.number)
+
+    def _stop_all(self) -> None:
+        if self._stopping.is_set():
+            # Asked a second time: the workers shall not wait either.
+            self._tell_all(signal.SIGTERM)
+        self._stopping.set()
 
     def _tell_all(self, number: signal.Signals) -> None:
         for worker in self._workers.values():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
 import socket
 import struct
 import time
-import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -57,15 +59,12 @@ def metric(proxy: Proxy, series: str) -> float:
 
 def problems(proxy: Proxy) -> list[str]:
     """What /readyz complains about; the status code has to agree."""
-    try:
-        with urllib.request.urlopen(f"{proxy.admin_url}/readyz", timeout=5) as answer:
-            found = json.load(answer)["problems"]
-            assert found == []
-    except urllib.error.HTTPError as error:
-        with error:
-            found = json.load(error)["problems"]
-        assert error.code == 503
-        assert found
+    connection = http.client.HTTPConnection(proxy.host, proxy.admin_port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        found = json.load(answer)["problems"]
+    assert answer.status == (503 if found else 200)
     return [str(each) for each in found]
 
 
@@ -90,11 +89,10 @@ def backends(shop: Database) -> int:
 
 def rss_mib(pid: int) -> float:
     """Resident memory of a process."""
-    with open(f"/proc/{pid}/status") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    raise AssertionError(f"{pid} is gone")
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found, f"{pid} is gone"
+    return int(found[1]) / 1024
 
 
 class Raw:

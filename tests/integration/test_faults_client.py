@@ -1,4 +1,4 @@
-"""Clients that vanish: what they sent arrives, what runs is cancelled, nothing stays."""
+"""Clients that vanish: what they sent arrives, what runs is cancelled."""
 
 from __future__ import annotations
 
@@ -132,8 +132,7 @@ def test_a_client_that_is_gone_is_noticed_while_nothing_is_read_from_it(
         chunk = b"d" + struct.pack("!i", 4 + 60_000) + b"1\n" * 30_000
         raw.send(query("copy marks from stdin"))
         with pytest.raises(TimeoutError):
-            for _ in range(10_000):
-                raw.send(chunk)
+            raw.send(chunk * 1_000)
         assert backends(shop17) == 1
         raw.reset()
         eventually(lambda: not backends(shop17), 5.0, "backend is gone")

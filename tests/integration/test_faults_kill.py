@@ -1,4 +1,4 @@
-"""SIGKILL under load: whatever reached Postgres is in the log, and the chain goes on."""
+"""SIGKILL under load: whatever reached Postgres is in the log; the chain goes on."""
 
 from __future__ import annotations
 
