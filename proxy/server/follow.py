@@ -32,14 +32,27 @@ def look(paths: Sequence[Path]) -> Seen:
     return tuple(found)
 
 
-async def follow(paths: Sequence[Path], changed: Callable[[], None]) -> None:
-    """Call `changed` after each change, once the files have come to rest."""
-    known = before = look(paths)
-    while True:
-        await asyncio.sleep(LOOK_EVERY_S)
-        now = look(paths)
-        # Only at rest: an editor may be half-way through its write.
-        if now != known and now == before:
-            known = now
-            changed()
-        before = now
+class Follower:
+    """Calls `changed` after each change of the files."""
+
+    def __init__(self, paths: Sequence[Path], changed: Callable[[], None]) -> None:
+        """Take the files as they are for known."""
+        self._paths = paths
+        self._changed = changed
+        self._known = look(paths)
+
+    def now(self) -> None:
+        """Somebody says that they have changed: believe it."""
+        self._known = look(self._paths)
+        self._changed()
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled."""
+        before = self._known
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            found = look(self._paths)
+            # Only at rest: an editor may be half-way through its write.
+            if found != self._known and found == before:
+                self.now()
+            before = found

@@ -21,7 +21,7 @@ from proxy.audit.writer import ChainWriter
 from proxy.metrics import Metrics
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
-from proxy.server.follow import follow
+from proxy.server.follow import Follower
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_upstream
 from proxy.server.server import Server
@@ -71,6 +71,7 @@ async def serve_sessions(
     wall_clock = time.time  # noqa: TID251 - this is where the clock is injected
     metrics = Metrics(version=version("pgwarden"), started=time.monotonic())
     tasks = Tasks()
+    follower = Follower(source_paths(settings), lambda: server.reload())
     sources = read_sources(settings)
     tls_context = _tls_context(settings)
     dialler = Dialler(settings.upstream, tasks=tasks)
@@ -104,10 +105,10 @@ async def serve_sessions(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     server.stop = stopping.set
-    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    loop.add_signal_handler(signal.SIGHUP, follower.now)
     listeners = [Listener(server, listening) for listening in sockets]
     keeping = [
-        tasks.spawn(follow(source_paths(settings), server.reload)),
+        tasks.spawn(follower.follow()),
         tasks.spawn(sweep(server)),
         tasks.spawn(watch_upstream(server)),
     ]
