@@ -93,20 +93,17 @@ class Committer:
             member.is_listed = True
             self._listed.append(member)
         if self._timer is None and not self._is_due:
-            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)
+            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self._fire)
 
     def record(self, fragment: bytes) -> None:
         """Write a record that no bytes wait for; it is kept if it can't be written."""
         self._own.append(fragment)
         if self._timer is None and not self._is_due:
-            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self.commit)
+            self._timer = self._loop.call_later(OUTCOME_DELAY_S, self._fire)
 
     def commit(self) -> None:
         """Write what is listed, then let each member go on."""
         self._is_due = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         members = self._listed
         self._listed = []
         fragments = self._own
@@ -121,10 +118,17 @@ class Committer:
             for member in members:
                 kept += _supervised(member, member.unrecorded) or ()
             self._writer.keep(kept)
-            self._timer = self._loop.call_later(PROBE_EVERY_S, self.commit)
+            if self._timer is None:
+                self._timer = self._loop.call_later(PROBE_EVERY_S, self._fire)
         for member in members:
             member.is_listed = False
             _supervised(member, member.recorded)
+
+    def _fire(self) -> None:
+        # A timer that a commit has overtaken is left to run out: to cancel it and set
+        # another one each turn costs more than this look at an empty list.
+        self._timer = None
+        self.commit()
 
     def close(self) -> None:
         """Write what is left, then close the log."""

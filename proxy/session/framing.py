@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import BackendError
 from proxy.session import replies, requests
 from proxy.session.large import begin_large
+from proxy.session.replies import COPY_DATA, DATA_ROW
 from proxy.wire.frames import HEADER, HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -29,15 +30,18 @@ def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912
     size = len(data)
     out = session.to_backend
     handlers = requests.HANDLERS
+    longest = requests.LONGEST
+    most = session.limits.statement_bytes
+    unpack = HEADER.unpack_from
     wanted = HEADER_BYTES
     try:
         while pos + HEADER_BYTES <= size:
-            kind, length = HEADER.unpack_from(data, pos)
+            kind, length = unpack(data, pos)
             end = pos + 1 + length
             handler = handlers.get(kind)
-            if handler is None or length < 4 or length > requests.LONGEST[kind]:
+            if handler is None or length < 4 or length > longest[kind]:
                 raise requests.unacceptable(kind, length)
-            if end > size or length > session.limits.statement_bytes:
+            if end > size or length > most:
                 large = begin_large(session, kind, data, pos, end)
                 if large.wanted:
                     wanted = large.wanted
@@ -86,7 +90,7 @@ def _continue_large(session: Session, data: bytes) -> tuple[int, int]:
     return pos, 0
 
 
-def read_backend(session: Session, data: bytes) -> None:  # noqa: C901 - hot path
+def read_backend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - hot path
     """Walk the messages in `data`, pass them on, handle those that are tracked."""
     size = len(data)
     pos = min(session.backend_passing, size)
@@ -94,10 +98,11 @@ def read_backend(session: Session, data: bytes) -> None:  # noqa: C901 - hot pat
     run = 0
     out = session.to_frontend
     handlers = replies.HANDLERS
+    unpack = HEADER.unpack_from
     while pos + HEADER_BYTES <= size:
-        kind, length = HEADER.unpack_from(data, pos)
+        kind, length = unpack(data, pos)
         end = pos + 1 + length
-        if kind == replies.DATA_ROW or kind == replies.COPY_DATA:  # noqa: PLR1714 - fast
+        if kind == DATA_ROW or kind == COPY_DATA:  # noqa: PLR1714, SIM109 - fast
             pos = end
             continue
         if length < 4:
@@ -107,13 +112,14 @@ def read_backend(session: Session, data: bytes) -> None:  # noqa: C901 - hot pat
         if handler is None:
             message = f"unexpected message type {kind:#04x} from the server"
             raise BackendError(message)
-        if (
-            end > size
-            and kind in replies.WHOLE
-            and not replies.is_enough(kind, length, size - pos)
-        ):
-            break
-        swapped = handler(session, data, pos, min(end, size))
+        if end > size:
+            if kind in replies.WHOLE and not replies.is_enough(
+                kind, length, size - pos
+            ):
+                break
+            swapped = handler(session, data, pos, size)
+        else:
+            swapped = handler(session, data, pos, end)
         if swapped is not None:
             if run < pos:
                 out.append(data[run:pos])

@@ -40,6 +40,7 @@ class Judged(Struct, frozen=True, gc=False):
         analysis: the facts of the text as written.
         statements: the same with what each EXECUTE runs folded in.
         decision: the verdict on the whole text.
+        kind: the deciding statement's kind, as a plain string: the metrics' label.
         fragment: the part of the audit record that depends on the text alone.
         renames: whether a statement touches prepared-statement or cursor names.
         executes: whether it runs something prepared, which the text does not show.
@@ -51,6 +52,7 @@ class Judged(Struct, frozen=True, gc=False):
     analysis: Analysis
     statements: tuple[Facts, ...]
     decision: Decision
+    kind: str
     fragment: bytes
     renames: bool
     executes: bool
@@ -153,6 +155,7 @@ class Judge:
             analysis,
             statements,
             decision,
+            str(decision.kind),
             judged_fragment(analysis, decision, policy=self.version),
             renames,
             executes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from proxy.session.expected import Expected, Owed
+from proxy.session.expected import OWED_QUERY, Expected
 from proxy.session.owing import expect, refuse_extended
 from proxy.session.own_rules import fragment, too_large
 from proxy.session.requests import (
@@ -101,5 +101,5 @@ def _refuse_too_large(
         )
     session.segment += 1
     refusal = session.refuse(decision, fragment(decision), "query")
-    expect(session, Expected(Owed.QUERY, refusal=refusal))
+    expect(session, Expected(OWED_QUERY, refusal=refusal))
     return Large(0, refusal.as_query())

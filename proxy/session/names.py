@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from proxy.session.judge import Judged
     from proxy.sql.facts import Facts
 
 
-class Bound:
+class Bound(Struct, eq=False):
     """What a name stands for, or (no `judged`) that it was closed.
 
     Attributes:
@@ -32,112 +34,83 @@ class Bound:
         runs_text: executing it runs `judged` itself (a Parse); else only the body of
             an SQL PREPARE or DECLARE in it.
         facts: for a statement, what EXECUTE of it does.
-        statement_name: for a portal, the client's name of its statement.
+        names: the client's names of statement and portal, as the records show them.
     """
 
-    __slots__ = (
-        "before",
-        "execution",
-        "facts",
-        "is_cursor",
-        "is_held",
-        "judged",
-        "name",
-        "runs_text",
-        "segment",
-        "settled",
-        "statement_name",
-    )
+    name: bytes
+    judged: Judged | None
+    segment: int
+    settled: bool = False
+    before: Bound | None = None
+    execution: Execution | None = None
+    is_cursor: bool = False
+    is_held: bool = False
+    runs_text: bool = True
+    facts: Facts | None = None
+    names: bytes = b""
 
-    def __init__(self, name: bytes, judged: Judged | None, *, segment: int) -> None:
-        self.name = name
-        self.judged = judged
-        self.segment = segment
-        self.settled = False
-        self.before: Bound | None = None
-        self.execution: Execution | None = None
-        self.is_cursor = self.is_held = False
-        self.runs_text = True
-        self.facts: Facts | None = None
-        self.statement_name = b""
+    def is_uncertain(self, segment: int) -> bool:
+        """Whether the name may also stand for `before`, by answers still to come.
+
+        Within a segment there is no doubt: had the earlier message failed, Postgres
+        would skip the later one too.
+        """
+        return not self.settled and self.before is not None and self.segment != segment
 
 
-class Execution:
+class Execution(Struct, eq=False):
     """One recorded run of a statement: what its outcome will say.
 
     Attributes:
         serial: number of its audit record within the session.
         started_s: when it was forwarded, on the shell's monotonic clock.
-        tags: command tags seen so far.
+        tag: the last command tag seen.
         rows: rows returned or changed so far.
         sqlstate: of the error that ended it, or "".
         ran: Postgres has answered at least one fetch of it.
         finished: its outcome has been recorded.
     """
 
-    __slots__ = (
-        "finished",
-        "judged",
-        "ran",
-        "rows",
-        "serial",
-        "sqlstate",
-        "started_s",
-        "tags",
-    )
-
-    def __init__(self, serial: int, judged: Judged, started_s: float) -> None:
-        self.serial = serial
-        self.judged = judged
-        self.started_s = started_s
-        self.tags: list[bytes] = []
-        self.rows = 0
-        self.sqlstate = ""
-        self.finished = False
-        self.ran = False
+    serial: int
+    judged: Judged
+    started_s: float
+    tag: bytes = b""
+    rows: int = 0
+    sqlstate: str = ""
+    ran: bool = False
+    finished: bool = False
 
 
-class NameSpace:
-    """One of the two name spaces of a session."""
+class NameSpace(dict[bytes, Bound]):
+    """One of the two name spaces of a session: what each name stands for.
 
-    __slots__ = ("_bound",)
+    That is, if all that was sent succeeds. A name may stand for a closed one.
+    """
 
-    def __init__(self) -> None:
-        self._bound: dict[bytes, Bound] = {}
+    __slots__ = ()
 
-    def __len__(self) -> int:
-        return len(self._bound)
-
-    def __iter__(self) -> Iterator[Bound]:
-        return iter(self._bound.values())
-
-    def get(self, name: bytes) -> Bound | None:
-        """What `name` stands for if all that was sent succeeds; may be a closed one."""
-        return self._bound.get(name)
-
-    def set(self, name: bytes, judged: Judged | None, *, segment: int) -> Bound:
+    def put(self, name: bytes, judged: Judged | None, *, segment: int) -> Bound:
         """Speculatively let `name` stand for `judged` (None: closed)."""
-        bound = Bound(name, judged, segment=segment)
-        bound.before = self._bound.get(name)
-        self._bound[name] = bound
+        bound = Bound(name, judged, segment, before=self.get(name))
+        self[name] = bound
         return bound
 
     def settle(self, bound: Bound) -> None:
         """Postgres confirmed `bound`."""
         bound.settled = True
         bound.before = None
-        if bound.judged is None and self._bound.get(bound.name) is bound:
-            del self._bound[bound.name]
+        if bound.judged is None and self.get(bound.name) is bound:
+            del self[bound.name]
 
     def undo(self, bound: Bound) -> None:
         """Postgres refused or skipped `bound`: what it replaced stands again."""
-        current = self._bound.get(bound.name)
+        current = self.get(bound.name)
         if current is bound:
             before = bound.before
             if before is None or (before.judged is None and before.settled):
-                del self._bound[bound.name]
+                del self[bound.name]
             else:
-                self._bound[bound.name] = before
+                self[bound.name] = before
             return
         while current is not None:
             if current.before is bound:
@@ -146,22 +119,13 @@ class NameSpace:
             current = current.before
 
     def is_uncertain(self, name: bytes, *, segment: int) -> bool:
-        """Whether `name` may stand for either of two things, by answers still to come.
-
-        Within a segment there is no doubt: had the earlier message failed, Postgres
-        would skip the later one too.
-        """
-        bound = self._bound.get(name)
-        return (
-            bound is not None
-            and not bound.settled
-            and bound.before is not None
-            and bound.segment != segment
-        )
+        """Whether `name` may stand for either of two things; see `Bound`."""
+        bound = self.get(name)
+        return bound is not None and bound.is_uncertain(segment)
 
     def may_be_unrun(self, name: bytes) -> bool:
         """Whether `name` may be a portal that was bound, and never executed."""
-        bound = self._bound.get(name)
+        bound = self.get(name)
         while bound is not None:
             if bound.judged and not bound.is_cursor and bound.execution is None:
                 return True
@@ -170,4 +134,6 @@ class NameSpace:
 
     def keep(self, kept: Iterable[Bound]) -> None:
         """Forget all but `kept`: the transaction that held the others has ended."""
-        self._bound = {bound.name: bound for bound in kept}
+        kept = list(kept)
+        self.clear()
+        self.update((bound.name, bound) for bound in kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.audit.records import names_fragment
-from proxy.session.expected import Change, Expected, Owed
+from proxy.session.expected import OWED_PARSE, Change, Expected
 from proxy.session.progress import finish
 from proxy.session.sql_names import rename
 
@@ -36,9 +36,9 @@ def refuse_extended(
     changes = None
     if unnamed and not session.skipping:
         # Postgres drops the unnamed statement before it looks at the new text.
-        bound = session.statements.set(b"", None, segment=session.segment)
-        changes = [Change(session.statements, bound, after=0)]
-    expect(session, Expected(Owed.PARSE, refusal=refusal, changes=changes))
+        bound = session.statements.put(b"", None, segment=session.segment)
+        changes = [Change(session.statements, bound, 0)]
+    expect(session, Expected(OWED_PARSE, refusal=refusal, changes=changes))
     return refusal.as_parse(unnamed=unnamed)
 
 

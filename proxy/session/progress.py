@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import BackendError
-from proxy.session.expected import COPY_END, MAYBE_SYNC, SYNC, Owed
+from proxy.session.expected import (
+    COPY_END,
+    MAYBE_SYNC,
+    OWED_MAYBE_SYNC,
+    OWED_PARSE,
+    OWED_SYNC,
+    SYNC,
+    Owed,
+)
 
 if TYPE_CHECKING:
     from proxy.audit.records import Status
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.session.names import Execution
     from proxy.session.session import Session
 
-SYNCS: Final = frozenset({Owed.SYNC, Owed.MAYBE_SYNC})
+SYNCS: Final = frozenset({OWED_SYNC, OWED_MAYBE_SYNC})
 
 
 def head_of(session: Session) -> Expected | None:
@@ -74,7 +82,7 @@ def undo(expected: Expected) -> None:
     """Take back what a message that failed would have done to names."""
     for change in reversed(expected.changes or ()):
         bound = change.bound
-        if expected.owed is Owed.PARSE and bound.name == b"":
+        if expected.owed is OWED_PARSE and bound.name == b"":
             # Postgres drops the unnamed statement before it looks at the new text.
             bound.judged = None
             change.space.settle(bound)
@@ -129,7 +137,8 @@ def finish_last(session: Session) -> None:
 
 def forget_portals(session: Session) -> None:
     """A portal does not outlive its transaction, unless it was declared WITH HOLD."""
-    session.portals.keep([p for p in session.portals if p.is_held])
+    portals = session.portals
+    portals.keep([portal for portal in portals.values() if portal.is_held])
 
 
 def lost_track(what: str) -> BackendError:

@@ -12,7 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import PROTOCOL_VIOLATION, BackendError, ErrorReport
-from proxy.session.expected import COPY_END, MAYBE_SYNC, SYNC, Owed
+from proxy.session.expected import (
+    COPY_END,
+    MAYBE_SYNC,
+    OWED_BIND,
+    OWED_CLOSE,
+    OWED_DESCRIBE,
+    OWED_EXECUTE,
+    OWED_PARSE,
+    OWED_QUERY,
+    OWED_SYNC,
+    SYNC,
+)
 from proxy.session.progress import (
     SYNCS,
     finish,
@@ -76,7 +87,7 @@ def on_parse_complete(
     end: int,
 ) -> bytes | None:
     """The statement's name stands for the new text."""
-    settle(session, take(session, Owed.PARSE))
+    settle(session, take(session, OWED_PARSE))
     return None
 
 
@@ -87,7 +98,12 @@ def on_bind_complete(
     end: int,
 ) -> bytes | None:
     """The portal stands for the statement."""
-    settle(session, take(session, Owed.BIND))
+    queue = session.queue
+    if not queue or session.suspended or queue[0].owed is not OWED_BIND:
+        settle(session, take(session, OWED_BIND))
+        return None
+    for change in queue.popleft().changes or ():
+        change.space.settle(change.bound)
     return None
 
 
@@ -98,7 +114,7 @@ def on_close_complete(
     end: int,
 ) -> bytes | None:
     """The name is free; a suspended portal behind it has run its course."""
-    settle(session, take(session, Owed.CLOSE))
+    settle(session, take(session, OWED_CLOSE))
     return None
 
 
@@ -110,10 +126,10 @@ def on_description(
 ) -> bytes | None:
     """RowDescription or NoData answers a Describe; in a Query it is one of several."""
     head = head_of(session)
-    if head is not None and head.owed is Owed.DESCRIBE:
+    if head is not None and head.owed is OWED_DESCRIBE:
         session.queue.popleft()
     elif head is None or (
-        head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE
+        head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE
     ):
         raise lost_track("a description")
     return None
@@ -137,7 +153,7 @@ def on_command_complete(
 ) -> bytes | None:
     """One statement is done: note its tag, confirm what it did to names."""
     head = head_of(session)
-    if head is None or (head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE):
+    if head is None or (head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE):
         raise lost_track("CommandComplete")
     if session.reading_copy:
         _copy_done(session)
@@ -145,13 +161,13 @@ def on_command_complete(
     head.completed += 1
     execution = head.execution
     if execution is not None:
-        execution.tags.append(tag)
+        execution.tag = tag
         count = tag[tag.rfind(b" ") + 1 :]
         if count.isdigit():
             execution.rows += int(count)
     if head.changes:
         settle(session, head, completed=head.completed)
-    if head.owed is Owed.EXECUTE:
+    if head.owed is OWED_EXECUTE:
         session.queue.popleft()
         _complete(session, head)
     return None
@@ -165,9 +181,9 @@ def on_empty_query(
 ) -> bytes | None:
     """The text held no statement."""
     head = head_of(session)
-    if head is None or (head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE):
+    if head is None or (head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE):
         raise lost_track("EmptyQueryResponse")
-    if head.owed is Owed.EXECUTE:
+    if head.owed is OWED_EXECUTE:
         session.queue.popleft()
         _complete(session, head)
     return None
@@ -180,7 +196,7 @@ def on_portal_suspended(
     end: int,
 ) -> bytes | None:
     """The portal has more rows: its outcome comes with the last fetch."""
-    expected = take(session, Owed.EXECUTE)
+    expected = take(session, OWED_EXECUTE)
     if expected.portal is not None and expected.execution is not None:
         expected.execution.ran = True
         session.suspended[expected.portal] = expected.execution
@@ -200,12 +216,12 @@ def on_error(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     execution = head.execution
     if head.refusal is not None and head.refusal.is_answered_by(body):
         swapped = encode_error(head.refusal.swapped(body))
-    elif head.owed is Owed.SYNC:
+    elif head.owed is OWED_SYNC:
         # A deferred constraint: what had looked done is rolled back at the Sync.
         execution = session.last_execution
     if execution is not None:
         execution.sqlstate = parse_error_fields(body).get("C", "")
-    if head.owed is not Owed.QUERY and head.owed is not Owed.SYNC:
+    if head.owed is not OWED_QUERY and head.owed is not OWED_SYNC:
         skip_segment(session)
     return swapped
 
@@ -224,7 +240,7 @@ def on_ready(  # noqa: C901 - hot path
     session.status = status = data[start + HEADER_BYTES]
     if session.last_execution is not None:
         finish_last(session)
-    if head.owed is Owed.QUERY:
+    if head.owed is OWED_QUERY:
         _finish_query(session, head)
     elif head is MAYBE_SYNC:
         _doubt(session)
@@ -274,7 +290,7 @@ def on_copy_in(
 ) -> bytes | None:
     """Postgres reads COPY data now, and ignores every Sync until that ends."""
     head = head_of(session)
-    if head is None or (head.owed is not Owed.QUERY and head.owed is not Owed.EXECUTE):
+    if head is None or (head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE):
         raise lost_track("CopyInResponse")
     session.reading_copy = True
     queue = session.queue

@@ -18,10 +18,14 @@ from proxy.session.expected import (
     COPY_END,
     DESCRIBE,
     MAYBE_SYNC,
+    OWED_BIND,
+    OWED_CLOSE,
+    OWED_EXECUTE,
+    OWED_PARSE,
+    OWED_QUERY,
     SYNC,
     Change,
     Expected,
-    Owed,
 )
 from proxy.session.owing import expect, refuse_extended, send
 from proxy.session.own_rules import (
@@ -90,7 +94,7 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     session.segment += 1
     if not decision.allowed:
         refusal = session.refuse(decision, judged.fragment, "query")
-        expect(session, Expected(Owed.QUERY, refusal=refusal))
+        expect(session, Expected(OWED_QUERY, refusal=refusal))
         return refusal.as_query()
     expected = session.allow(judged, "query", start, end)
     send(session, judged, expected, renames=judged.renames)
@@ -113,7 +117,7 @@ def refuse_function_call(session: Session) -> bytes:
     decision = FUNCTION_CALL_REFUSED
     session.segment += 1
     refusal = session.refuse(decision, fragment(decision), "function_call")
-    expect(session, Expected(Owed.QUERY, refusal=refusal))
+    expect(session, Expected(OWED_QUERY, refusal=refusal))
     return refusal.as_query()
 
 
@@ -138,11 +142,13 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
             fragment = judged_fragment(judged.analysis, decision)
         return refuse_extended(session, decision, fragment, "parse", name=name)
     if not session.skipping:
-        bound = session.statements.set(name_key(name), judged, segment=session.segment)
+        bound = session.statements.put(name_key(name), judged, segment=session.segment)
         if judged.statements:
             bound.facts = judged.statements[0]
-        change = Change(session.statements, bound, after=0)
-        session.queue.append(Expected(Owed.PARSE, changes=[change]))
+        if name:
+            bound.names = names_fragment(statement=name)
+        change = Change(session.statements, bound, 0)
+        session.queue.append(Expected(OWED_PARSE, changes=[change]))
     return None
 
 
@@ -158,15 +164,16 @@ def bind_names(
     session: Session, data: bytes, start: int, end: int
 ) -> tuple[bytes | None, int]:
     """What to do with a Bind, by its names alone, and where its values begin."""
-    portal = leading_string(data, start + HEADER_BYTES, end)
-    position = start + HEADER_BYTES + len(portal) + 1
-    name = leading_string(data, position, end)
-    position += len(name) + 1
-    key = name_key(name)
-    statements = session.statements
-    if statements.is_uncertain(key, segment=session.segment):
+    portal_start = start + HEADER_BYTES
+    name_start = data.find(0, portal_start, end) + 1
+    position = data.find(0, name_start, end) + 1
+    if not name_start or not position:
+        raise _malformed()
+    portal = data[portal_start : name_start - 1]
+    name = data[name_start : position - 1]
+    bound = session.statements.get(name_key(name))
+    if bound is not None and bound.is_uncertain(session.segment):
         return HOLD, position
-    bound = statements.get(key)
     judged = None if bound is None else bound.judged
     if bound is None or judged is None:
         if session.skipping:
@@ -191,11 +198,14 @@ def bind_names(
         decision = too_many("portals", session.limits.portals)
         return refuse_extended(session, decision, fragment(decision), "bind"), position
     if not session.skipping:
-        opened = session.portals.set(name_key(portal), judged, segment=session.segment)
-        opened.statement_name = name
-        opened.runs_text = bound.runs_text
-        change = Change(session.portals, opened, after=0)
-        session.queue.append(Expected(Owed.BIND, changes=[change]))
+        opened = session.portals.put(name_key(portal), judged, segment=session.segment)
+        if portal or not bound.runs_text:
+            opened.names = names_fragment(statement=name, portal=portal)
+            opened.runs_text = bound.runs_text
+        else:
+            opened.names = bound.names
+        change = Change(session.portals, opened, 0)
+        session.queue.append(Expected(OWED_BIND, changes=[change]))
     return None, position
 
 
@@ -205,12 +215,10 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
     """Record the first run of a portal; let later fetches of it pass."""
     name = leading_string(data, start + HEADER_BYTES, end)
     if end - start != HEADER_BYTES + len(name) + 1 + INT32.size:
-        message = "invalid message format"
-        raise FrontendError(message)
-    key = name_key(name)
-    if session.portals.is_uncertain(key, segment=session.segment):
+        raise _malformed()
+    portal = session.portals.get(name_key(name))
+    if portal is not None and portal.is_uncertain(session.segment):
         return HOLD
-    portal = session.portals.get(key)
     judged = None if portal is None else portal.judged
     if portal is None or judged is None:
         if session.skipping:
@@ -225,16 +233,14 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
         judged = portal.judged = session.verdict(judged.text)
         if renames:
             judged = fit_names(session, judged)
-    names = b""
-    if name or portal.statement_name:
-        names = names_fragment(statement=portal.statement_name, portal=name)
+    names = portal.names
     if not judged.decision.allowed:
         return refuse_extended(
             session, judged.decision, judged.fragment, "execute", names=names
         )
     if not is_first:
         expect(
-            session, Expected(Owed.EXECUTE, execution=portal.execution, portal=portal)
+            session, Expected(OWED_EXECUTE, execution=portal.execution, portal=portal)
         )
         return None
     expected = session.allow(judged, "execute", start, end, names)
@@ -261,9 +267,9 @@ def on_close(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     space = session.statements if kind == ord("S") else session.portals
     changes = []
     if space.get(name_key(name)) is not None:
-        bound = space.set(name_key(name), None, segment=session.segment)
-        changes.append(Change(space, bound, after=0))
-    session.queue.append(Expected(Owed.CLOSE, changes=changes))
+        bound = space.put(name_key(name), None, segment=session.segment)
+        changes.append(Change(space, bound, 0))
+    session.queue.append(Expected(OWED_CLOSE, changes=changes))
     return None
 
 
@@ -274,7 +280,8 @@ def on_sync(
     end: int,
 ) -> bytes | None:
     """End the segment: Postgres answers it, whatever happened before."""
-    _check_empty(start, end)
+    if end - start != HEADER_BYTES:
+        raise _malformed()
     session.segment += 1
     session.skipping = False
     session.queue.append(MAYBE_SYNC if session.copying_in else SYNC)
@@ -396,5 +403,8 @@ def _target(data: bytes, start: int, end: int) -> tuple[int, bytes]:
 
 def _check_empty(start: int, end: int) -> None:
     if end - start != HEADER_BYTES:
-        message = "invalid message format"
-        raise FrontendError(message)
+        raise _malformed()
+
+
+def _malformed() -> FrontendError:
+    return FrontendError("invalid message format")

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from msgspec import Struct
+
 from proxy.errors import (
     BackendError,
     ErrorReport,
     FrontendError,
 )
 from proxy.session import framing, progress, unrecorded
-from proxy.session.expected import Expected, Owed
+from proxy.session.expected import OWED_EXECUTE, OWED_QUERY, Expected
 from proxy.session.names import Execution, NameSpace
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
 from proxy.session.refusal import Refusal
@@ -72,7 +74,7 @@ class Ending(NamedTuple):
     report: ErrorReport | None
 
 
-class Uncommitted(NamedTuple):
+class Uncommitted(Struct):
     """An allowed statement whose record is not written yet, and where its bytes are.
 
     `piece` indexes `to_backend`, `start` and `end` lie within that piece; `record`
@@ -277,13 +279,12 @@ class Session:
     ) -> Expected:
         """Record an allowed statement whose message is `data[pos:end]`."""
         self._serial = serial = self._serial + 1
-        decision = judged.decision
         self.meter.statement(
-            self.judge.role, decision.kind, rule="", decision_s=self.decision_s
+            self.judge.role, judged.kind, rule="", decision_s=self.decision_s
         )
         expected = Expected(
-            Owed.QUERY if message == "query" else Owed.EXECUTE,
-            execution=Execution(serial, judged, self.clock()),
+            OWED_QUERY if message == "query" else OWED_EXECUTE,
+            Execution(serial, judged, self.clock()),
         )
         self.uncommitted.append(
             Uncommitted(
@@ -343,13 +344,12 @@ class Session:
         """Record how a statement ended."""
         seconds = self.clock() - execution.started_s
         self.meter.outcome(self.judge.role, status, seconds)
-        tags = execution.tags
         self.records.append(
             self.made.outcome(
                 execution.serial,
                 status=status,
                 duration_s=seconds,
-                tag=tags[-1] if tags else b"",
+                tag=execution.tag,
                 rows=execution.rows,
                 sqlstate=execution.sqlstate,
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
+from proxy.audit.records import names_fragment
 from proxy.session.expected import Change
 from proxy.sql.facts import Facts, Flag
 
@@ -46,7 +47,7 @@ class PreparedFacts(Mapping[str, Facts]):
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return (bound.name.decode("utf-8", "replace") for bound in self._statements)
+        return (name.decode("utf-8", "replace") for name in self._statements)
 
     @override
     def __len__(self) -> int:
@@ -63,21 +64,22 @@ def rename(session: Session, judged: Judged, expected: Expected) -> None:
                 bound = _set(session, session.statements, effect.name, judged)
                 bound.facts = facts.prepared
                 bound.runs_text = False
-                changes.append(Change(session.statements, bound, after=number + 1))
+                changes.append(Change(session.statements, bound, number + 1))
             elif verb == "declare" and effect.name is not None:
                 bound = _set(session, session.portals, effect.name, judged)
                 bound.is_cursor = True
+                bound.names = names_fragment(portal=bound.name)
                 bound.is_held = Flag.WITH_HOLD in facts.flags
                 bound.runs_text = False
-                changes.append(Change(session.portals, bound, after=number + 1))
+                changes.append(Change(session.portals, bound, number + 1))
             else:
                 for space, bound in _closed(session, verb, effect.name):
-                    changes.append(Change(space, bound, after=number + 1))
+                    changes.append(Change(space, bound, number + 1))
     expected.changes = changes
 
 
 def _set(session: Session, space: NameSpace, name: str, judged: Judged) -> Bound:
-    return space.set(name_key(name.encode()), judged, segment=session.segment)
+    return space.put(name_key(name.encode()), judged, segment=session.segment)
 
 
 def _closed(
@@ -91,13 +93,13 @@ def _closed(
     for space in spaces.get(verb, []):
         keys = (
             # The unnamed statement is none of those that DEALLOCATE ALL drops.
-            [b.name for b in space if b.name or space is session.portals]
+            [name for name in space if name or space is session.portals]
             if name is None
             else [name_key(name.encode())]
         )
         for key in keys:
             if space.get(key) is not None:
-                yield space, space.set(key, None, segment=session.segment)
+                yield space, space.put(key, None, segment=session.segment)
 
 
 def is_uncertain(session: Session, judged: Judged) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.audit.judged import judged_fragment
-from proxy.session.expected import Owed
+from proxy.session.expected import OWED_EXECUTE, OWED_QUERY, OWED_SYNC
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def refuse_unrecorded(session: Session) -> None:
         session.statements_denied += 1
         refusal = session.take_back(execution.serial)
         piece = session.to_backend[item.piece]
-        simple = expected.owed is Owed.QUERY
+        simple = expected.owed is OWED_QUERY
         instead = refusal.as_query() if simple else refusal.as_parse(unnamed=False)
         session.to_backend[item.piece] = (
             piece[: item.start] + instead + piece[item.end :]
@@ -71,6 +71,6 @@ def _is_next(session: Session, expected: Expected) -> bool:
     for earlier in session.queue:
         if earlier is expected:
             return True
-        if earlier.owed in {Owed.QUERY, Owed.EXECUTE, Owed.SYNC}:
+        if earlier.owed in {OWED_QUERY, OWED_EXECUTE, OWED_SYNC}:
             return False
     return False

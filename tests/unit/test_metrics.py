@@ -87,7 +87,7 @@ def test_what_is_bumped_is_shown() -> None:
 def test_a_value_on_a_bound_is_within_it() -> None:
     histogram = Histogram((1.0, 2.0))
     for number in (0.5, 1.0, 1.5, 2.0, 2.1):
-        histogram.observe(number)
+        histogram.observe_all([number])
     assert histogram.counts == [2, 2, 1]
     assert list(DECISION_BUCKETS) == sorted(DECISION_BUCKETS)
 
