@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from proxy.audit.judged import judged_fragment
 from proxy.errors import DENIED, UNDEFINED_PREPARED_STATEMENT

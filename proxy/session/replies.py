@@ -197,6 +197,7 @@ def on_portal_suspended(
 ) -> bytes | None:
     """The portal has more rows: its outcome comes with the last fetch."""
     expected = take(session, OWED_EXECUTE)
+    settle(session, expected, completed=1)
     if expected.portal is not None and expected.execution is not None:
         expected.execution.ran = True
         session.suspended[expected.portal] = expected.execution

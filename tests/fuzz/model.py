@@ -27,6 +27,18 @@ from tests.unit.session.playbook import (
     ready,
 )
 
+_HANDLERS = {
+    "Q": "_query",
+    "P": "_parse",
+    "B": "_bind",
+    "E": "_execute",
+    "D": "_describe",
+    "C": "_close",
+    "H": "_flush_now",
+    "S": "_sync",
+    "F": "_function_call",
+}
+
 
 class PgError(Exception):
     """An ErrorResponse."""
@@ -90,7 +102,7 @@ class ModelPostgres:
         if self._skip or kind in "dcf":
             return
         try:
-            getattr(self, f"_on_{kind}")(body)
+            getattr(self, _HANDLERS[kind])(body)
         except PgError as error:
             self._fail(error, skip=kind in "PBEDCH")
             if kind in "QFS":
@@ -144,7 +156,7 @@ class ModelPostgres:
 
     # --- messages ---
 
-    def _on_Q(self, body: bytes) -> None:
+    def _query(self, body: bytes) -> None:
         text = body[:-1].decode()
         self._statements.pop("", None)
         self._portals.pop("", None)
@@ -166,11 +178,11 @@ class ModelPostgres:
             self._fail(error, skip=False)
         self._ready()
 
-    def _on_F(self, body: bytes) -> None:
+    def _function_call(self, body: bytes) -> None:
         self.ran.append("a function call")
         self._ready()
 
-    def _on_P(self, body: bytes) -> None:
+    def _parse(self, body: bytes) -> None:
         name, text = (part.decode() for part in body.split(b"\0")[:2])
         if not name:
             self._statements.pop("", None)
@@ -183,7 +195,7 @@ class ModelPostgres:
         self._statements[name] = text
         self._say(PARSED)
 
-    def _on_B(self, body: bytes) -> None:
+    def _bind(self, body: bytes) -> None:
         portal, name = (part.decode() for part in body.split(b"\0")[:2])
         if name not in self._statements:
             raise PgError("26000", "no statement")
@@ -194,7 +206,7 @@ class ModelPostgres:
         self._portals[portal] = Portal(text, self.rows)
         self._say(BOUND)
 
-    def _on_E(self, body: bytes) -> None:
+    def _execute(self, body: bytes) -> None:
         name = body[:-5].decode()
         (most,) = struct.unpack(">i", body[-4:])
         portal = self._portals.get(name)
@@ -229,7 +241,7 @@ class ModelPostgres:
         else:
             self._say(done(f"SELECT {count}"))
 
-    def _on_D(self, body: bytes) -> None:
+    def _describe(self, body: bytes) -> None:
         kind, name = chr(body[0]), body[1:-1].decode()
         if kind == "S":
             if name not in self._statements:
@@ -240,15 +252,15 @@ class ModelPostgres:
                 raise PgError("34000", "no portal")
             self._say(NO_DATA)
 
-    def _on_C(self, body: bytes) -> None:
+    def _close(self, body: bytes) -> None:
         space = self._statements if body[:1] == b"S" else self._portals
         space.pop(body[1:-1].decode(), None)  # type: ignore[attr-defined]
         self._say(CLOSED)
 
-    def _on_H(self, body: bytes) -> None:
+    def _flush_now(self, body: bytes) -> None:
         self._flush()
 
-    def _on_S(self, body: bytes) -> None:
+    def _sync(self, body: bytes) -> None:
         self._ready()
 
     # --- statements ---
@@ -272,7 +284,26 @@ class ModelPostgres:
                 kept = {n: p for n, p in self._portals.items() if p.is_held}
                 self._portals = kept
             self._say(done("ROLLBACK" if is_rolled_back else verb))
-        elif verb == "PREPARE":
+        elif verb in {"PREPARE", "DEALLOCATE", "DISCARD", "EXECUTE"}:
+            self._run_prepared(verb, words, text, mode)
+        elif verb in {"DECLARE", "FETCH", "CLOSE"}:
+            self._run_cursor(verb, words, text)
+        elif verb == "COPY":
+            self._copy = mode
+            self._say(COPY_IN)
+            self._flush()
+            if self.trigger_fails:
+                self._copy = ""
+                raise PgError("P0001", "by a trigger")
+        elif "1/0" in text:
+            raise PgError("22012", "division by zero")
+        else:
+            if mode == "Q":
+                self._say(COLUMNS)
+            self._say(ROW * self.rows + done(f"SELECT {self.rows}"))
+
+    def _run_prepared(self, verb: str, words: list[str], text: str, mode: str) -> None:
+        if verb == "PREPARE":
             if words[0] in self._statements:
                 raise PgError("42P05", "exists")
             self._statements[words[0]] = text.split(" AS ")[1]
@@ -290,7 +321,9 @@ class ModelPostgres:
             body = self._statements[words[0]]
             self.ran.append(f"by name: {body}")
             self._run(body, mode)
-        elif verb == "DECLARE":
+
+    def _run_cursor(self, verb: str, words: list[str], text: str) -> None:
+        if verb == "DECLARE":
             if words[0] in self._portals:
                 raise PgError("42P03", "exists")
             held = "HOLD" in words
@@ -306,19 +339,6 @@ class ModelPostgres:
             if self._portals.pop(words[0], None) is None:
                 raise PgError("34000", "no cursor")
             self._say(done("CLOSE CURSOR"))
-        elif verb == "COPY":
-            self._copy = mode
-            self._say(COPY_IN)
-            self._flush()
-            if self.trigger_fails:
-                self._copy = ""
-                raise PgError("P0001", "by a trigger")
-        elif "1/0" in text:
-            raise PgError("22012", "division by zero")
-        else:
-            if mode == "Q":
-                self._say(COLUMNS)
-            self._say(ROW * self.rows + done(f"SELECT {self.rows}"))
 
     def _deallocate(self, name: str) -> None:
         if name == "ALL":

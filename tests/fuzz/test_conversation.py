@@ -241,8 +241,15 @@ def test_copies_among_the_rest(
     check_records(talk)
 
 
+# A Parse of an EXECUTE is refused if the name is unknown by then; a bare server finds
+# that out later.
+settled_scripts = st.lists(
+    messages.filter(lambda m: b"EXECUTE" not in m[:20]), max_size=25
+)
+
+
 @FUZZ
-@given(scripts, seeds)
+@given(settled_scripts, seeds)
 def test_splitting_changes_nothing(script: list[bytes], seed: object) -> None:
     """One byte at a time or all at once, with the answers after all was sent."""
     script = [*script, SYNC]

@@ -161,6 +161,15 @@ def test_later_fetches_add_to_one_outcome(book: Playbook) -> None:
     assert book.recorded() == ["1 ok SELECT 1"]
 
 
+def test_what_a_suspended_utility_did_to_names_is_done(book: Playbook) -> None:
+    """Otherwise what names them would wait for ever."""
+    book.client(run("DECLARE p CURSOR FOR SELECT 1", portal="p", rows=1), SYNC)
+    book.client(execute("p"))
+    assert book.session.held
+    book.server(PARSED, BOUND, SUSPENDED, ready("T"))
+    assert not book.session.held
+
+
 def test_a_suspended_portal_ends_with_its_transaction(book: Playbook) -> None:
     book.client(query("BEGIN"), run("SELECT 1", portal="p", rows=1), SYNC)
     book.server(done("BEGIN"), ready("T"), PARSED, BOUND, ROW, SUSPENDED, ready("T"))
