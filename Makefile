@@ -94,4 +94,4 @@ lock: ## renew requirements.lock from pyproject.toml
 	  "$$folder/venv/bin/python" -m pip freeze --exclude-editable | grep -v -i '^pgwarden' | sort -f; } > requirements.lock
 
 clean: ## remove .venv/ and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist build
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist build

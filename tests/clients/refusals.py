@@ -30,9 +30,17 @@ class Refusal:
 def check_refusal(
     proxy: Proxy, refusal: Refusal, rule: str, role: str = "developer"
 ) -> dict[str, Any]:
-    """The refusal is `rule`'s, complete, and leads to its record, which is returned."""
+    """The refusal is `rule`'s, complete, and leads to its record, which is returned.
+
+    Args:
+        proxy: Whose audit log has the record.
+        refusal: What the driver got.
+        rule: The rule that refuses, by its id.
+        role: Named in the message; "" for refusals that are not the policy's.
+    """
     assert refusal.sqlstate == REFUSED
-    assert f"not allowed for role {role}" in (refusal.message or "")
+    message = refusal.message or ""
+    assert f" is not allowed for role {role}: " in message or not role
     assert refusal.hint, "a refusal says what to do next"
     found = _DETAIL.search(refusal.detail or "")
     assert found, refusal.detail

@@ -11,11 +11,13 @@ import pytest
 
 from tests.clients.refusals import Refusal, check_refusal, refused_texts, statements
 from tests.clients.tools import Outcome, libpq_environment, run
-from tests.fix_postgres import MAJORS, Cluster, Database, bin_dir
+from tests.fix_postgres import MAJORS, bin_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from proxy.demo.postgres import Cluster
+    from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.client("psql")]
@@ -115,7 +117,11 @@ def test_every_describe_command_works(
 ) -> None:
     """With the psql of the server's own major, which knows all its catalogs."""
     done = psql_run(
-        postgres.major, libpq_environment(guard, shop), DESCRIBES, "-v", "ON_ERROR_STOP"
+        postgres.major,
+        libpq_environment(guard, shop),
+        DESCRIBES,
+        "-v",
+        "ON_ERROR_STOP=1",
     )
     assert "ERROR" not in done.err
     assert "SELECT coalesce(sum" in done.out.replace("COALESCE", "coalesce")

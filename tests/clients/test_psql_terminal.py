@@ -18,6 +18,7 @@ from tests.fix_postgres import MAJORS, Database, bin_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.fix_proxy import Proxy
 
@@ -32,7 +33,12 @@ ERASE_LINE = "\x15"  # Ctrl-U
 def psql(
     request: pytest.FixtureRequest, guard17: Proxy, shop17: Database
 ) -> Iterator[Terminal]:
-    command = [bin_dir(request.param) / "psql", "-X", "-P", "pager=off"]
+    command: list[str | Path] = [
+        bin_dir(request.param) / "psql",
+        "-X",
+        "-P",
+        "pager=off",
+    ]
     environment = libpq_environment(guard17, shop17)
     with terminal(command, environment=environment) as opened:
         opened.wait_for(PROMPT)

@@ -1,0 +1,40 @@
+"""All there is in a database, as one value to compare before and after.
+
+Read as superuser, past any proxy: every relation of every schema with its columns, and
+the number and a digest of the rows of each table, materialised view and sequence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.fix_postgres import Database
+
+Snapshot = dict[str, tuple[object, ...]]
+
+_RELATIONS = """
+    SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text,
+           (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', '
+                              ORDER BY attnum)
+              FROM pg_attribute
+             WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+     ORDER BY 1
+"""
+_HOLDS_ROWS = ("r", "p", "m", "S")
+
+
+def snapshot(database: Database) -> Snapshot:
+    """Every relation's kind, columns, number of rows and digest of all rows."""
+    found: Snapshot = {}
+    for name, kind, columns in database.fetch(_RELATIONS):
+        rows: tuple[object, ...] = ()
+        if kind in _HOLDS_ROWS:
+            (rows,) = database.fetch(
+                "SELECT count(*), md5(string_agg(r::text, E'\\n' ORDER BY r::text))"
+                f" FROM (SELECT * FROM {name}) AS r"
+            )
+        found[name] = (kind, columns, *rows)
+    return found
