@@ -35,11 +35,13 @@ def look(paths: Sequence[Path]) -> Seen:
 class Follower:
     """Calls `changed` after each change of the files."""
 
-    def __init__(self, paths: Sequence[Path], changed: Callable[[], None]) -> None:
-        """Take the files as they are for known."""
+    def __init__(
+        self, paths: Sequence[Path], changed: Callable[[], None], *, known: Seen
+    ) -> None:
+        """Begin with the state that `known` tells of, which `look` saw."""
         self._paths = paths
         self._changed = changed
-        self._known = look(paths)
+        self._known = known
 
     def now(self) -> None:
         """Somebody says that they have changed: believe it."""

@@ -21,7 +21,7 @@ from proxy.audit.writer import ChainWriter
 from proxy.metrics import Metrics
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
-from proxy.server.follow import Follower
+from proxy.server.follow import Follower, look
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_upstream
 from proxy.server.server import Server
@@ -71,7 +71,8 @@ async def serve_sessions(
     wall_clock = time.time  # noqa: TID251 - this is where the clock is injected
     metrics = Metrics(version=version("pgwarden"), started=time.monotonic())
     tasks = Tasks()
-    follower = Follower(source_paths(settings), lambda: server.reload())
+    paths = source_paths(settings)
+    seen = look(paths)
     sources = read_sources(settings)
     tls_context = _tls_context(settings)
     dialler = Dialler(settings.upstream, tasks=tasks)
@@ -95,6 +96,7 @@ async def serve_sessions(
         tls_context=tls_context,
         worker=worker,
     )
+    follower = Follower(paths, server.reload, known=seen)
     stopping = asyncio.Event()
     hurry = asyncio.Event()
 

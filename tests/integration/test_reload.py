@@ -135,9 +135,11 @@ def test_a_policy_that_is_gone_stays_in_force(
 ) -> None:
     policy.unlink()
     eventually(lambda: metric(proxy, REFUSED) == 1, 10)
-    with psycopg.connect(proxy.dsn("developer", shop17.name), autocommit=True) as c:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            c.execute("drop table customers")
+    with (
+        psycopg.connect(proxy.dsn("developer", shop17.name), autocommit=True) as c,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        c.execute("drop table customers")
     (told,) = events(proxy, "reload_refused")
     assert "can't be read" in told["error"]
 
@@ -220,6 +222,8 @@ def test_every_worker_follows(
     by_renaming(proxy, policy, forbids_customers(policy))
     eventually(lambda: metric(proxy, OK) == before + 2, 10)
     for _ in range(6):
-        with psycopg.connect(proxy.dsn("developer", shop17.name)) as connection:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute("select 1 from customers")
+        with (
+            psycopg.connect(proxy.dsn("developer", shop17.name)) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute("select 1 from customers")
