@@ -150,13 +150,17 @@ class Judge:
             decision = self._decide(analysis, statements, quarantined=quarantined)
         except UnfitExecuteError as unfit:
             decision = unfit.decision
+        recorded = analysis
+        if executes:
+            # The text does not show what runs; let the record's facts do.
+            recorded = structs.replace(analysis, statements=statements)
         return Judged(
             text,
             analysis,
             statements,
             decision,
             str(decision.kind),
-            judged_fragment(analysis, decision, policy=self.version),
+            judged_fragment(recorded, decision, policy=self.version),
             renames,
             executes,
             any(Kind.COPY_IN in facts.kinds for facts in statements),
