@@ -254,7 +254,7 @@ class ModelPostgres:
 
     def _close(self, body: bytes) -> None:
         space = self._statements if body[:1] == b"S" else self._portals
-        space.pop(body[1:-1].decode(), None)  # type: ignore[attr-defined]
+        space.pop(body[1:-1].decode(), None)
         self._say(CLOSED)
 
     def _flush_now(self, body: bytes) -> None:

@@ -36,7 +36,8 @@ from tests.unit.session.playbook import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.fix_postgres import Cluster, Clusters, Database
+    from proxy.demo.postgres import Cluster
+    from tests.fix_postgres import Clusters, Database
     from tests.fix_proxy import Proxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.oracle]
@@ -73,7 +74,8 @@ def encode(step: str, *, refused: str) -> bytes:
             return describe(kind[1], rest)
         case "CS" | "CP":
             return close(kind[1], rest)
-    raise AssertionError(step)
+        case _:
+            raise AssertionError(step)
 
 
 def trace(dsn: str, script: Sequence[str], *, refused: str) -> list[str]:

@@ -294,7 +294,10 @@ class Playbook:
         start, self._looked_at[2] = self._looked_at[2], len(self.records)
         return [_record_line(record) for record in self.records[start:]]
 
-    @property
+    def is_held(self) -> bool:
+        """Whether the client's messages wait for an answer of Postgres."""
+        return self.session.held
+
     def ending(self) -> str:
         """SQLSTATE with which the session ends; "quietly", or "" while it lasts."""
         ending = self.session.ending

@@ -38,7 +38,7 @@ def book() -> Playbook:
 
 
 def is_quiet(book: Playbook) -> bool:
-    return not book.session.queue and not book.ending
+    return not book.session.queue and not book.ending()
 
 
 def test_copy_in_by_query(book: Playbook) -> None:
@@ -98,9 +98,9 @@ def test_where_it_is_not_certain_what_ran_the_session_ends(book: Playbook) -> No
     book.client(run(COPY), SYNC).server(PARSED, BOUND, COPY_IN)
     book.client(copy_data(), COPY_DONE, run("SELECT 1"), SYNC)
     book.server(failed("22P04", "bad"))
-    assert not book.ending
+    assert not book.ending()
     book.server(ready())
-    assert book.ending == "08006"
+    assert book.ending() == "08006"
 
 
 def test_copy_fail(book: Playbook) -> None:

@@ -258,7 +258,7 @@ def test_a_query_in_the_skip_gets_no_answer(book: Playbook) -> None:
 )
 def test_a_malformed_message_ends_the_session(book: Playbook, message: bytes) -> None:
     book.client(parse("SELECT 1"), message, query("SELECT 2"))
-    assert book.ending == "08P01"
+    assert book.ending() == "08P01"
     assert book.forwarded() == ["P  SELECT 1"]
     assert book.recorded() == []
 
@@ -267,14 +267,14 @@ def test_what_was_whole_before_it_is_forwarded(book: Playbook) -> None:
     book.client(query("SELECT 1"), frame("Q", b"no end"))
     assert book.forwarded() == ["Q SELECT 1"]
     assert book.recorded() == ["1 allow query SELECT 1"]
-    assert book.ending == "08P01"
+    assert book.ending() == "08P01"
     assert book.lost().recorded() == ["1 unknown"]
 
 
 def test_terminate_ends_the_session_quietly(book: Playbook) -> None:
     book.client(query("SELECT 1"), TERMINATE, query("SELECT 2"))
     assert book.forwarded() == ["Q SELECT 1", "X"]
-    assert book.ending == "quietly"
+    assert book.ending() == "quietly"
 
 
 def test_after_the_end_nothing_is_taken(book: Playbook) -> None:

@@ -46,10 +46,10 @@ def test_a_parse_of_an_existing_name_is_pending(book: Playbook) -> None:
     """Which of the two texts a later Bind runs is known only from the answer."""
     book.client(parse("SELECT 1", "s"), SYNC).server(PARSED, ready())
     book.client(parse(INSERT, "s"), SYNC, bind("s"), execute(), SYNC)
-    assert book.session.held
+    assert book.is_held()
     assert book.forwarded()[2:] == [f"P s {INSERT}", "S"]
     book.server(failed("42P05", "exists"))
-    assert not book.session.held
+    assert not book.is_held()
     assert book.recorded() == ["1 allow execute SELECT 1"]
     assert book.forwarded() == ["B  s", "E  0", "S"]
 
@@ -57,7 +57,7 @@ def test_a_parse_of_an_existing_name_is_pending(book: Playbook) -> None:
 def test_within_a_segment_there_is_no_doubt(book: Playbook) -> None:
     book.client(parse("SELECT 1", "s"), SYNC).server(PARSED, ready())
     book.client(close("S", "s"), run(INSERT, name="s"), SYNC)
-    assert not book.session.held
+    assert not book.is_held()
     assert book.recorded() == [f"1 allow execute {INSERT}"]
 
 
@@ -65,7 +65,7 @@ def test_within_a_segment_there_is_no_doubt(book: Playbook) -> None:
 def test_a_close_may_have_been_skipped(book: Playbook, succeeds: bool) -> None:
     book.client(parse("SELECT 1", "s"), SYNC).server(PARSED, ready())
     book.client(parse("SELECT nope"), close("S", "s"), SYNC, bind("s"), SYNC)
-    assert book.session.held
+    assert book.is_held()
     if succeeds:
         book.server(PARSED, CLOSED, ready())
         assert book.forwarded()[-2:] == ["P pgwarden_refused <1>", "S"]
@@ -96,7 +96,7 @@ def test_held_again_while_answers_come_one_by_one(book: Playbook) -> None:
     book.client(query("DEALLOCATE a"), query("DEALLOCATE b"))
     book.client(query("EXECUTE a"), query("EXECUTE b"))
     book.server(failed("57014", "no"), ready())
-    assert book.session.held
+    assert book.is_held()
     assert book.forwarded()[-1] == "Q EXECUTE a"
     book.server(done("DEALLOCATE"), ready())
     assert book.forwarded() == ["Q <6>"]
