@@ -1,0 +1,136 @@
+"""`deploy/roles.sql` on real servers: what the two roles may do, and what not."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from proxy.auth.secrets import SALT_LENGTH, make_secret
+from proxy.demo.postgres import url
+from tests.fix_postgres import MAJORS, bin_dir, new_cluster, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.demo.postgres import Cluster
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+
+SCRIPT = Path(__file__).parents[2] / "deploy" / "roles.sql"
+READER, MIGRATOR = "pgwarden_reader", "pgwarden_migrator"
+PASSWORDS = {READER: "read it", MIGRATOR: "move it"}
+
+
+@pytest.fixture(scope="module", params=MAJORS)
+def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    cluster = new_cluster(bin_dir(request.param))
+    cluster.start()
+    try:
+        run(cluster.dsn(), "CREATE ROLE app_owner NOLOGIN")
+        run(cluster.dsn(), "CREATE DATABASE app OWNER app_owner")
+        run(
+            cluster.dsn("app"),
+            "SET ROLE app_owner; CREATE TABLE users (id int); "
+            "CREATE SCHEMA billing CREATE TABLE billing.bills (id int)",
+        )
+        assert run_script(cluster, "app_owner").returncode == 0
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.plan.work, ignore_errors=True)
+
+
+def run_script(cluster: Cluster, owner: str) -> subprocess.CompletedProcess[str]:
+    found = {
+        f"{name.removeprefix('pgwarden_')}_secret": make_secret(
+            password, salt=secrets.token_bytes(SALT_LENGTH)
+        ).encode()
+        for name, password in PASSWORDS.items()
+    }
+    variables = [f"--set={name}={text}" for name, text in found.items()]
+    return subprocess.run(
+        [
+            bin_dir(17) / "psql",
+            "--no-psqlrc",
+            "--quiet",
+            f"--dbname={cluster.dsn('app')}",
+            f"--set=owner={owner}",
+            *variables,
+            f"--file={SCRIPT}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def connect(cluster: Cluster, user: str) -> psycopg.Connection:
+    dsn = url(user, PASSWORDS[user], cluster.port, "app")
+    return psycopg.connect(dsn, autocommit=True)
+
+
+def test_the_reader_reads_everything(server: Cluster) -> None:
+    with connect(server, READER) as reader:
+        reader.execute("SELECT * FROM users, billing.bills")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO users VALUES (1)",
+        "DELETE FROM billing.bills",
+        "DROP TABLE users",
+        "CREATE TABLE public.mine (id int)",
+        "CREATE TEMPORARY TABLE mine (id int)",
+        "CREATE SCHEMA mine",
+        "SELECT * FROM pg_authid",
+        "SET ROLE app_owner",
+    ],
+)
+def test_the_reader_writes_nothing_even_when_told_to(
+    server: Cluster, statement: str
+) -> None:
+    with connect(server, READER) as reader:
+        reader.execute("SET default_transaction_read_only = off")  # lock (c) alone
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute(statement)
+
+
+def test_what_the_migrator_makes_is_the_owners_and_can_be_read(server: Cluster) -> None:
+    with connect(server, MIGRATOR) as migrator, connect(server, READER) as reader:
+        migrator.execute("CREATE SCHEMA fresh CREATE TABLE fresh.things (id int)")
+        migrator.execute("ALTER TABLE users ADD COLUMN name text")
+        owner = migrator.execute(
+            "SELECT tableowner FROM pg_tables WHERE schemaname = 'fresh'"
+        ).fetchone()
+        assert owner == ("app_owner",)
+        reader.execute("SELECT * FROM fresh.things")
+        migrator.execute("DROP SCHEMA fresh CASCADE")
+
+
+@pytest.mark.parametrize("statement", ["CREATE ROLE r", "CREATE DATABASE d"])
+def test_the_migrator_makes_no_roles_and_databases(
+    server: Cluster, statement: str
+) -> None:
+    with (
+        connect(server, MIGRATOR) as migrator,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        migrator.execute(statement)
+
+
+def test_it_can_be_run_again(server: Cluster) -> None:
+    assert run_script(server, "app_owner").returncode == 0
+
+
+def test_a_superuser_as_owner_is_refused(server: Cluster) -> None:
+    done = run_script(server, "postgres")
+    assert done.returncode == 3
+    assert "the owner is a superuser" in done.stderr
