@@ -80,9 +80,10 @@ class Health:
     def succeeded(self, login: str) -> None:
         """The login got in."""
         self._reached_s[login] = self._clock()
-        if self._problems.get(login):
-            _log.warning("upstream_is_back", login=login)
+        had_problem = bool(self._problems.get(login))
         self._problems[login] = ""
+        if had_problem and not self.problems():
+            _log.warning("upstream_is_back")
 
     def failed(self, login: str, error: UpstreamError, *, is_probe: bool) -> None:
         """The login did not get in.
@@ -103,7 +104,10 @@ class Health:
                 return
             problem = "pgwarden's own login to the database fails"
         self._reached_s.pop(login, None)
-        if problem != self._problems.get(login):
+        # Nobody can be reached, or this one is refused: once for each is enough.
+        is_general = error.reason in _PROBLEMS
+        known = self.problems() if is_general else [self._problems.get(login)]
+        if problem not in known:
             _log.error(
                 "upstream_problem", login=login, problem=problem, note=error.note
             )
