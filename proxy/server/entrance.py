@@ -286,7 +286,7 @@ class Entrance(asyncio.Protocol):
             records.end(
                 SessionEnd(
                     reason=report.message,
-                    duration_s=server.clock() - self._opened_s,
+                    duration_s=round(server.clock() - self._opened_s, 6),
                     status="refused",
                     sqlstate=report.sqlstate,
                 )

@@ -171,7 +171,7 @@ class Link:
             self.records.end(
                 SessionEnd(
                     reason="pgwarden failed; its log says how",
-                    duration_s=self.server.clock() - self._opened_s,
+                    duration_s=round(self.server.clock() - self._opened_s, 6),
                 )
             )
         )
@@ -265,7 +265,7 @@ class Link:
             self.records.end(
                 SessionEnd(
                     reason=reason,
-                    duration_s=self.server.clock() - self._opened_s,
+                    duration_s=round(self.server.clock() - self._opened_s, 6),
                     sqlstate=report.sqlstate if report else "",
                     statements=session.statements_recorded,
                     denied=session.statements_denied,

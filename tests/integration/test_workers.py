@@ -1,0 +1,95 @@
+"""Several workers under one parent: one port, one set of numbers, one way to cancel."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+
+WORKERS = 3
+
+
+def _metrics(proxy) -> str:
+    with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def _number(text: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.fixture
+def crowd(start_proxy, postgres17):
+    return start_proxy(postgres17, settings={"workers": WORKERS})
+
+
+def test_sessions_of_all_workers_are_counted_and_recorded(crowd, shop17):
+    dsn = crowd.dsn("developer", shop17.name)
+    sessions = 12
+    with ExitStack() as stack:
+        for _ in range(sessions):
+            connection = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+            assert connection.execute("select 1").fetchone() == (1,)
+        numbers = _metrics(crowd)
+    assert _number(numbers, "pgwarden_workers") == WORKERS
+    assert _number(numbers, 'pgwarden_sessions_open{role="developer"}') == sessions
+    statements = (
+        'pgwarden_statements_total{decision="allow",kind="read",role="developer"}'
+    )
+    assert _number(numbers, statements) == sessions
+    files = list(crowd.audit_folder.glob("audit-*.jsonl"))
+    assert len(files) == WORKERS
+    assert len(crowd.pids) == WORKERS + 1
+
+
+def test_a_cancel_reaches_the_worker_that_runs_the_statement(crowd, shop17):
+    dsn = crowd.dsn("developer", shop17.name)
+    for _ in range(8):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            timer = threading.Timer(0.3, connection.cancel_safe)
+            timer.start()
+            started = time.monotonic()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                connection.execute(
+                    "select count(*) from generate_series(1, 10000000000)"
+                )
+            timer.join()
+            assert time.monotonic() - started < 10
+
+
+def test_a_worker_that_dies_is_replaced(crowd, shop17):
+    dsn = crowd.dsn("developer", shop17.name)
+    os.kill(crowd.pids[1], signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while _number(_metrics(crowd), "pgwarden_workers") < WORKERS:
+        assert time.monotonic() < deadline, "no new worker within 15 s"
+        time.sleep(0.2)
+    for _ in range(6):
+        with psycopg.connect(dsn) as connection:
+            connection.execute("select 1")
+
+
+def test_no_worker_outlives_its_parent(crowd):
+    os.kill(crowd.process.pid, signal.SIGKILL)
+    crowd.process.wait()
+    deadline = time.monotonic() + 15
+    while any(_is_alive(pid) for pid in crowd.pids[1:]):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.1)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
