@@ -212,7 +212,8 @@ class LimitSettings(_Section):
         ge=16 * 1024,
         le=1024 * 1024,
         description="Text of a Query or Parse. The parser takes 0.4 s and 45 MB for "
-        "1 MiB at worst, which is its own ceiling. Parameters and COPY data do not count.",
+        "1 MiB at worst, which is its own ceiling. Parameters and COPY data do not "
+        "count.",
     )
     prepared_statements: int = Field(
         default=5_000,

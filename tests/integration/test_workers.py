@@ -10,16 +10,22 @@ import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+if TYPE_CHECKING:
+    from tests.fix_postgres import Cluster, Database
+    from tests.fix_proxy import Proxy, StartProxy
+
 WORKERS = 3
 
 
-def _metrics(proxy) -> str:
+def _metrics(proxy: Proxy) -> str:
     with urllib.request.urlopen(f"{proxy.admin_url}/metrics", timeout=10) as answer:
-        return answer.read().decode()
+        text: str = answer.read().decode()
+    return text
 
 
 def _number(text: str, series: str) -> float:
@@ -28,11 +34,13 @@ def _number(text: str, series: str) -> float:
 
 
 @pytest.fixture
-def crowd(start_proxy, postgres17):
+def crowd(start_proxy: StartProxy, postgres17: Cluster) -> Proxy:
     return start_proxy(postgres17, settings={"workers": WORKERS})
 
 
-def test_sessions_of_all_workers_are_counted_and_recorded(crowd, shop17):
+def test_sessions_of_all_workers_are_counted_and_recorded(
+    crowd: Proxy, shop17: Database
+) -> None:
     dsn = crowd.dsn("developer", shop17.name)
     sessions = 12
     with ExitStack() as stack:
@@ -51,7 +59,9 @@ def test_sessions_of_all_workers_are_counted_and_recorded(crowd, shop17):
     assert len(crowd.pids) == WORKERS + 1
 
 
-def test_a_cancel_reaches_the_worker_that_runs_the_statement(crowd, shop17):
+def test_a_cancel_reaches_the_worker_that_runs_the_statement(
+    crowd: Proxy, shop17: Database
+) -> None:
     dsn = crowd.dsn("developer", shop17.name)
     for _ in range(8):
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -66,7 +76,7 @@ def test_a_cancel_reaches_the_worker_that_runs_the_statement(crowd, shop17):
             assert time.monotonic() - started < 10
 
 
-def test_a_worker_that_dies_is_replaced(crowd, shop17):
+def test_a_worker_that_dies_is_replaced(crowd: Proxy, shop17: Database) -> None:
     dsn = crowd.dsn("developer", shop17.name)
     os.kill(crowd.pids[1], signal.SIGKILL)
     deadline = time.monotonic() + 15
@@ -78,7 +88,7 @@ def test_a_worker_that_dies_is_replaced(crowd, shop17):
             connection.execute("select 1")
 
 
-def test_no_worker_outlives_its_parent(crowd):
+def test_no_worker_outlives_its_parent(crowd: Proxy) -> None:
     os.kill(crowd.process.pid, signal.SIGKILL)
     crowd.process.wait()
     deadline = time.monotonic() + 15

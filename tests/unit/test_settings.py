@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from proxy.errors import ConfigError
 from proxy.settings import is_loopback, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxy.settings import Settings
 
 MINIMAL = """
 listen: ["127.0.0.1:6432"]
@@ -19,14 +26,14 @@ upstream:
 """
 
 
-def settings(tmp_path, text=MINIMAL, **environment):
+def settings(tmp_path: Path, text: str = MINIMAL, **environment: str) -> Settings:
     path = tmp_path / "pgwarden.yaml"
     path.write_text(text)
     return load_settings(path, environment)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_this_machine_is_loopback(host):
+def test_this_machine_is_loopback(host: str) -> None:
     assert is_loopback(host)
 
 
@@ -42,24 +49,24 @@ def test_this_machine_is_loopback(host):
         "",
     ],
 )
-def test_a_look_alike_is_not_loopback(host):
+def test_a_look_alike_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
-def test_relative_paths_start_at_the_file(tmp_path):
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     found = settings(tmp_path)
     assert found.policy == tmp_path / "production.yaml"
     assert found.audit.folder == tmp_path / "audit"
 
 
-def test_databases_are_served_by_pattern(tmp_path):
+def test_databases_are_served_by_pattern(tmp_path: Path) -> None:
     upstream = settings(tmp_path).upstream
     assert upstream.serves("shop")
     assert upstream.serves("prisma_migrate_shadow_db_1")
     assert not upstream.serves("shop2")
 
 
-def test_variables_lie_on_top_of_the_file(tmp_path):
+def test_variables_lie_on_top_of_the_file(tmp_path: Path) -> None:
     found = settings(
         tmp_path, PGWARDEN_UPSTREAM__PORT="6543", PGWARDEN_LISTEN='["[::1]:7000"]'
     )
@@ -67,29 +74,29 @@ def test_variables_lie_on_top_of_the_file(tmp_path):
     assert str(found.listen[0]) == "[::1]:7000"
 
 
-def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
+def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'yaml:12: unknown key "worker".*"workers"'):
         settings(tmp_path, MINIMAL + "\n\nworker: 2\n")
 
 
-def test_an_unknown_variable_is_named(tmp_path):
+def test_an_unknown_variable_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lisen"):
         settings(tmp_path, PGWARDEN_LISEN="x")
 
 
 @pytest.mark.parametrize("address", ["6432", "host", "host:", ":1", "host:70000"])
-def test_an_address_has_host_and_port(tmp_path, address):
+def test_an_address_has_host_and_port(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match="listen"):
         settings(tmp_path, MINIMAL.replace("127.0.0.1:6432", address))
 
 
-def test_a_password_comes_from_one_place(tmp_path):
+def test_a_password_comes_from_one_place(tmp_path: Path) -> None:
     twice = MINIMAL.replace("password_env: PW", "password_env: PW, password_file: f")
     with pytest.raises(ConfigError, match="not both"):
         settings(tmp_path, twice)
 
 
-def test_a_missing_password_variable_is_named_and_not_its_value(tmp_path):
+def test_a_missing_password_variable_is_named_and_not_its_value(tmp_path: Path) -> None:
     login = settings(tmp_path).upstream.logins["reader"]
     with pytest.raises(ConfigError, match='"PW" is not set'):
         login.password()
