@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.session.names import Execution
     from proxy.session.session import Session
 
+AMID_COPY: Final = frozenset({OWED_MAYBE_SYNC, Owed.COPY_END})
 SYNCS: Final = frozenset({OWED_SYNC, OWED_MAYBE_SYNC})
 
 
@@ -37,7 +38,7 @@ def head_of(session: Session) -> Expected | None:
         # Any Sync before was answered before: a doubtful one had been read amid the
         # COPY, and its entry is left over.
         session.in_doubt = False
-        while queue and queue[0] is SYNC:
+        while queue and (queue[0] is SYNC or queue[0].owed in AMID_COPY):
             queue.popleft()
     while queue:
         head = queue[0]

@@ -25,7 +25,7 @@ from proxy.session.expected import (
     SYNC,
 )
 from proxy.session.progress import (
-    SYNCS,
+    AMID_COPY,
     finish,
     finish_last,
     forget_portals,
@@ -325,8 +325,8 @@ def _doubt(session: Session) -> None:
     queue = session.queue
     if session.skipped_copy:
         session.skipped_copy = False
-        following = next((one for one in queue if one is not COPY_END), None)
-        if following is not None and following.owed not in SYNCS:
+        following = next((one for one in queue if one.owed not in AMID_COPY), SYNC)
+        if following is not SYNC:
             raise lost_track("what was sent after a COPY that failed")
     session.in_doubt = bool(queue)
 

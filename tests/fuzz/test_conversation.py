@@ -90,8 +90,14 @@ usual = st.builds(
     fetched,
     st.sampled_from([b"", SYNC, SYNC, FLUSH]),
 )
+# Most segments end soon: an error makes Postgres ignore all of the rest of one.
+endings = st.sampled_from([b"", SYNC, SYNC, SYNC])
 messages = st.one_of(
-    extended, extended, usual, st.builds(query, texts), st.just(FUNCTION_CALL)
+    st.builds(bytes.__add__, st.one_of(extended, extended, usual), endings),
+    st.builds(query, texts),
+    st.builds(query, st.sampled_from(["BEGIN", "ROLLBACK"])),
+    st.builds(lambda name: query(f"FETCH 1 FROM {name}"), st.just("p")),
+    st.just(FUNCTION_CALL),
 )
 scripts = st.lists(messages, max_size=25)
 seeds = st.randoms(use_true_random=False)
@@ -235,7 +241,11 @@ def test_copies_among_the_rest(
     talk = play([*script, SYNC], seed, trigger_fails=trigger_fails)
     check_sent(talk)
     check_ran(talk)
-    if not talk.book.ending() and not talk.server.closed:
+    ending = talk.book.session.ending
+    if ending is not None:
+        # The one case where nobody could tell what Postgres has run.
+        assert ending.reason.endswith("what was sent after a COPY that failed")
+    elif not talk.server.closed:
         check_nothing_waits(talk)
     talk.book.lost()
     check_records(talk)

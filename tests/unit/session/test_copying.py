@@ -103,6 +103,16 @@ def test_where_it_is_not_certain_what_ran_the_session_ends(book: Playbook) -> No
     assert book.ending() == "08006"
 
 
+@pytest.mark.parametrize("answered", [1, 2, 3])
+def test_several_syncs_amid_a_copy_that_fails(book: Playbook, answered: int) -> None:
+    book.client(run(COPY), SYNC, SYNC).server(PARSED, BOUND, COPY_IN)
+    book.client(copy_data(), copy_fail(), SYNC).server(failed("22P04", "bad"))
+    book.server(*[ready()] * answered)
+    book.client(run("SELECT 1"), SYNC)
+    book.server(PARSED, BOUND, done("SELECT 0"), ready())
+    assert is_quiet(book)
+
+
 def test_copy_fail(book: Playbook) -> None:
     book.client(run(COPY), SYNC).server(PARSED, BOUND, COPY_IN)
     book.client(copy_data(), copy_fail(), SYNC)

@@ -206,6 +206,21 @@ def test_fetch_does_not_run_a_portal_past_its_record(
     assert book.forwarded()[-1] == "Q <2>"
 
 
+def test_a_run_that_was_skipped_is_no_run(book: Playbook) -> None:
+    """The portal may outlive the error by a savepoint; its run is still to come."""
+    book.client(query("BEGIN"), parse(INSERT), bind("", "p"), SYNC)
+    book.client(query("SAVEPOINT s"), parse("SELECT nope"), execute("p"), SYNC)
+    book.server(done("BEGIN"), ready("T"), PARSED, BOUND, ready("T"))
+    book.server(done("SAVEPOINT"), ready("T"), failed("42703", "nope"), ready("E"))
+    book.client(query("ROLLBACK TO s")).server(done("ROLLBACK"), ready("T"))
+    book.recorded()
+    book.client(query("FETCH p"), execute("p"), SYNC)
+    assert book.recorded() == [
+        "5 deny query session.fetch-of-portal FETCH p",
+        f"6 allow execute {INSERT}",
+    ]
+
+
 def test_nor_by_the_extended_protocol(book: Playbook) -> None:
     book.client(parse(INSERT), bind("", "p"), run("FETCH p", name="f"), SYNC)
     assert rules(book) == ["session.fetch-of-portal"]
