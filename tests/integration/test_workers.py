@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from tests.fix_postgres import Cluster, Database
+    from proxy.demo.postgres import Cluster
+    from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
 
 WORKERS = 3
