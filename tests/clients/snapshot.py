@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Snapshot = dict[str, tuple[object, ...]]
 
 _RELATIONS = """
-    SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text,
+    SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relispopulated,
            (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', '
                               ORDER BY attnum)
               FROM pg_attribute
@@ -23,18 +23,23 @@ _RELATIONS = """
      WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
      ORDER BY 1
 """
-_HOLDS_ROWS = ("r", "p", "m", "S")
+_SELECT = {
+    "r": "SELECT * FROM",
+    "p": "SELECT * FROM",
+    "m": "SELECT * FROM",
+    "S": "SELECT last_value, is_called FROM",  # log_cnt is Postgres' own affair
+}
 
 
 def snapshot(database: Database) -> Snapshot:
     """Every relation's kind, columns, number of rows and digest of all rows."""
     found: Snapshot = {}
-    for name, kind, columns in database.fetch(_RELATIONS):
+    for name, kind, is_populated, columns in database.fetch(_RELATIONS):
         rows: tuple[object, ...] = ()
-        if kind in _HOLDS_ROWS:
+        if kind in _SELECT and is_populated:
             (rows,) = database.fetch(
                 "SELECT count(*), md5(string_agg(r::text, E'\\n' ORDER BY r::text))"
-                f" FROM (SELECT * FROM {name}) AS r"
+                f" FROM ({_SELECT[kind]} {name}) AS r"
             )
         found[name] = (kind, columns, *rows)
     return found

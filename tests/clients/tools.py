@@ -96,9 +96,13 @@ def program(name: str) -> str:
 
 
 def wait_until_running(database: Database, part: str, *, timeout_s: float = 10) -> None:
-    """Return when some backend is busy with a statement that holds `part`."""
+    """Return when some backend is well into a statement that holds `part`.
+
+    Not at its first moment: "active" with this text may still be its Parse, and a
+    cancel between Parse and Execute cancels nothing, with and without a proxy.
+    """
     deadline = time.monotonic() + timeout_s
-    while not running(database, part):
+    while not running(database, part, since_s=0.2):
         assert time.monotonic() < deadline, f"never saw it running: {part}"
         time.sleep(0.02)
 
@@ -111,12 +115,13 @@ def wait_until_over(database: Database, part: str, *, timeout_s: float = 10) -> 
         time.sleep(0.02)
 
 
-def running(database: Database, part: str) -> bool:
+def running(database: Database, part: str, *, since_s: float = 0.0) -> bool:
     """Is a backend of `database` busy with a statement that holds `part`?"""
     quoted = part.replace("'", "''")
     found = database.fetch(
         "SELECT 1 FROM pg_stat_activity WHERE state = 'active'"
         f" AND datname = '{database.name}' AND pid <> pg_backend_pid()"
         f" AND position('{quoted}' in query) > 0"
+        f" AND clock_timestamp() - query_start >= interval '{since_s} seconds'"
     )
     return bool(found)
