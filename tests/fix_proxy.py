@@ -162,7 +162,7 @@ class Proxies:
         process = children.spawn(
             serve_command(folder / "pgwarden.yaml"),
             folder / "pgwarden.log",
-            environment={**os.environ, **(environment or {})},
+            environment={**_outside(), **(environment or {})},
         )
         proxy = Proxy(folder, process, passwords)
         self._running.append(proxy)
@@ -205,6 +205,11 @@ def serve_command(settings: Path) -> list[str]:
         *(sys.executable, "-P", "-m", "proxy.cli.main"),
         *("serve", "--config", str(settings)),
     ]
+
+
+def _outside() -> dict[str, str]:
+    """Our environment without what steers the tests: to a server it is unknown."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("PGWARDEN_")}
 
 
 def merged(base: Settings, over: Settings) -> dict[str, Any]:
