@@ -32,6 +32,8 @@ M = TypeVar("M", bound=BaseModel)
 PREFIX = "PGWARDEN_"
 NOT_SETTINGS = (
     "PGWARDEN_CONFIG",
+    "PGWARDEN_AUDIT_FOLDER",  # of the audit commands
+    "PGWARDEN_DEEP",  # of the tests
     "PGWARDEN_DEMO_",
     "PGWARDEN_TEST_",
     "PGWARDEN_SECRET_",

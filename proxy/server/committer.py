@@ -115,8 +115,13 @@ class Committer:
             self._writer.append(fragments, self._wall_clock())
         except AuditUnavailable:
             kept = fragments[:own]
+            whole = []
             for member in members:
-                kept += _supervised(member, member.unrecorded) or ()
+                records = _supervised(member, member.unrecorded)
+                if records is not None:
+                    kept += records
+                    whole.append(member)
+            members = whole
             self._writer.keep(kept)
             if self._timer is None:
                 self._timer = self._loop.call_later(PROBE_EVERY_S, self._fire)

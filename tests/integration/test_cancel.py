@@ -6,10 +6,11 @@ import socket
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import pytest
+from typing_extensions import override
 
 from tests.integration.rig import ENDLESS, eventually, metric
 
@@ -34,7 +35,7 @@ def send_cancel(proxy: Proxy, pid: int, key: bytes) -> None:
 class Endless(threading.Thread):
     """A session that runs a statement without end."""
 
-    def __init__(self, dsn: str, **options: str) -> None:
+    def __init__(self, dsn: str, **options: Any) -> None:
         super().__init__()
         self.connection = psycopg.connect(dsn, autocommit=True, **options)
         self.error: psycopg.Error | None = None
@@ -53,6 +54,7 @@ class Endless(threading.Thread):
         self.join(5)
         assert isinstance(self.error, psycopg.errors.QueryCanceled)
 
+    @override
     def run(self) -> None:
         try:
             self.connection.execute(ENDLESS)

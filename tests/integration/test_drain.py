@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from typing_extensions import override
 
 from proxy.audit.verify import verify_folder
 from tests.integration.rig import ENDLESS, Raw, backends, eventually, metric
@@ -35,6 +36,7 @@ class Running(threading.Thread):
         self.answer: object = None
         self.sqlstate: str | None = None
 
+    @override
     def run(self) -> None:
         try:
             self.answer = self.connection.execute(self._text.encode()).fetchone()

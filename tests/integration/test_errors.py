@@ -222,8 +222,8 @@ def expired(folder: Path) -> None:
     issue(folder, not_after=datetime(2020, 1, 1, tzinfo=UTC))
 
 
-def issue(folder: Path, **more: datetime) -> None:
-    made = trustme.CA().issue_cert("localhost", **more)
+def issue(folder: Path, not_after: datetime | None = None) -> None:
+    made = trustme.CA().issue_cert("localhost", not_after=not_after)
     made.cert_chain_pems[0].write_to_path(folder / "c.pem")
     made.private_key_pem.write_to_path(folder / "k.pem")
 

@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,10 @@ def refused(connection: psycopg.Connection, text: bytes, *, prepare: bool) -> No
     assert error.value.sqlstate == UNAVAILABLE, str(error.value)
 
 
+def status(connection: psycopg.Connection) -> TransactionStatus:
+    return connection.info.transaction_status
+
+
 @pytest.mark.parametrize("prepare", [False, True])
 def test_a_full_disk(start_proxy: StartProxy, shop: Database, prepare: bool) -> None:
     shop.execute(
@@ -66,11 +71,11 @@ def test_a_full_disk(start_proxy: StartProxy, shop: Database, prepare: bool) -> 
         fill_up(proxy)
         start = shop.cluster.log_path.stat().st_size
         refused(writer, b"insert into marks values ('never')", prepare=prepare)
-        assert writer.info.transaction_status is TransactionStatus.INERROR
+        assert status(writer) == TransactionStatus.INERROR
         refused(writer, b"select 'never'", prepare=False)
         for _ in range(3):
             refused(reader, b"select 'never'", prepare=prepare)
-            assert reader.info.transaction_status is TransactionStatus.IDLE
+            assert status(reader) == TransactionStatus.IDLE
         with pytest.raises(psycopg.Error) as error, reader.pipeline():
             reader.execute("select 'never', %s", (1,))
         assert error.value.sqlstate == UNAVAILABLE
@@ -87,7 +92,7 @@ def test_a_full_disk(start_proxy: StartProxy, shop: Database, prepare: bool) -> 
             else (writer.pgconn.exec_(b"rollback"))
         )
         assert said.status == ExecStatus.COMMAND_OK, said.error_message
-        assert writer.info.transaction_status is TransactionStatus.IDLE
+        assert status(writer) == TransactionStatus.IDLE
         reader.execute("rollback")
         with psycopg.connect(proxy.dsn("developer", shop.name)) as late:
             refused(late, b"begin", prepare=False)
@@ -124,6 +129,10 @@ def metric_of_lost(records: list[dict[str, object]]) -> object:
     return recovered.get("lost_records", 0)
 
 
+def has_more(done: list[list[str]], before: int) -> bool:
+    return sum(map(len, done)) > before + 50
+
+
 def test_under_load_every_statement_is_recorded_or_refused(
     start_proxy: StartProxy, shop17: Database
 ) -> None:
@@ -152,7 +161,7 @@ def test_under_load_every_statement_is_recorded_or_refused(
     try:
         for _ in range(3):
             before = sum(map(len, done))
-            eventually(lambda before=before: sum(map(len, done)) > before + 50, 10)
+            eventually(partial(has_more, done, before), 10)
             fill_up(proxy)
             eventually(lambda: problems(proxy))
             make_room(proxy)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -64,16 +65,20 @@ class Load:
             with psycopg.connect(dsn, autocommit=True) as connection:
                 for number in count():
                     mark = f"{self._round}_{worker}_{number}"
-                    connection.execute(cast("LiteralString", text.format(mark)))
+                    connection.execute(text.format(mark).encode())
                     if number % 5 == 0:
                         connection.execute(
-                            cast("LiteralString", f"select 'prepared_{mark}', %s::int"),
+                            f"select 'prepared_{mark}', %s::int".encode(),
                             (number,),
                             prepare=True,
                         )
                     self._confirmed[worker] = number
         except psycopg.OperationalError:
             return
+
+
+def busy(load: Load) -> bool:
+    return load.confirmed > 40
 
 
 def recorded(proxy: Proxy) -> set[str]:
@@ -118,7 +123,7 @@ def kill_under_load(start_proxy: StartProxy, shop: Database, *, workers: int) ->
     proxy = start_proxy(shop.cluster, settings={"workers": workers})
     for _ in range(2):
         load = Load(proxy, shop.name)
-        eventually(lambda load=load: load.confirmed > 40, 30)
+        eventually(partial(busy, load), 30)
         proxy.kill()
         load.join()
         time.sleep(0.3)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import pytest
+from typing_extensions import override
 
 from tests.integration.rig import Raw, eventually, query, rss_mib
 
@@ -48,6 +49,7 @@ class Watch(threading.Thread):
         self._ended.set()
         self.join()
 
+    @override
     def run(self) -> None:
         while not self._ended.wait(0.01):
             self.grown = max(self.grown, rss_mib(self._pid) - self._first)

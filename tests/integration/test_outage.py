@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from typing_extensions import override
 
 from tests.fix_postgres import WHEELS, bin_dir, create_shop, new_cluster, run
 from tests.integration.rig import ENDLESS, events, eventually, metric, problems
@@ -53,6 +54,7 @@ class Client(threading.Thread):
         self.sqlstate: str | None = "not run"
         self.text = ""
 
+    @override
     def run(self) -> None:
         with contextlib.closing(self._connection):
             try:
@@ -152,7 +154,8 @@ def test_wrong_upstream_password(
     start_proxy: StartProxy, clusters: Clusters, postgres17: Cluster
 ) -> None:
     proxy = start_proxy(postgres17, wait=False)
-    login = clusters.logins(17).reader.user
+    reader = clusters.logins(17).reader
+    login, password = reader.user, reader.password or ""
     # Before it is read: the settings file is written, Python is still starting.
     (proxy.folder / f"password-{login}").write_text("wrong\n")
     proxy.wait_ready()
@@ -165,6 +168,6 @@ def test_wrong_upstream_password(
     (told,) = [e for e in events(proxy, "upstream_problem") if e["login"] == "reader"]
     assert "password authentication failed" in told["note"]
     # The right one is taken without a restart.
-    (proxy.folder / f"password-{login}").write_text(clusters.logins(17).reader.password)
+    (proxy.folder / f"password-{login}").write_text(password)
     proxy.reload()
     eventually(lambda: not problems(proxy))

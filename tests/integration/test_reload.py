@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,7 +17,6 @@ from tests.integration.rig import Raw, events, eventually, metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
@@ -30,7 +30,7 @@ REFUSED = 'pgwarden_policy_reloads_total{result="refused"}'
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     """A copy of production's policy, to be changed."""
-    return shutil.copy(policy_path("production"), tmp_path / "policy.yaml")
+    return Path(shutil.copy(policy_path("production"), tmp_path / "policy.yaml"))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.postgres
 
 
-def show(dsn: str, name: str, **options: str) -> str:
+def show(dsn: str, name: str, **options: Any) -> str:
     with psycopg.connect(dsn, **options) as connection:
         row = connection.execute(f"show {name}".encode()).fetchone()
     assert row is not None
@@ -103,7 +103,7 @@ def test_settings_that_arrive(
     ],
 )
 def test_settings_that_refuse_the_connection(
-    guard: Proxy, shop: Database, options: dict[str, str], said: str
+    guard: Proxy, shop: Database, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(psycopg.OperationalError) as refused:
         psycopg.connect(guard.dsn("developer", shop.name), **options)

@@ -100,3 +100,11 @@ def test_a_missing_password_variable_is_named_and_not_its_value(tmp_path: Path) 
     login = settings(tmp_path).upstream.logins["reader"]
     with pytest.raises(ConfigError, match='"PW" is not set'):
         login.password()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PGWARDEN_DEEP", "PGWARDEN_AUDIT_FOLDER", "PGWARDEN_SECRET_READER", "PGHOST"],
+)
+def test_variables_of_others_are_no_settings(tmp_path: Path, name: str) -> None:
+    assert settings(tmp_path, **{name: "x"}) == settings(tmp_path)
