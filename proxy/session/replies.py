@@ -238,6 +238,8 @@ def on_ready(  # noqa: C901 - hot path
     if not queue:
         raise lost_track("ReadyForQuery")
     head = queue.popleft()
+    while head is COPY_END and queue:
+        head = queue.popleft()
     session.status = status = data[start + HEADER_BYTES]
     if session.last_execution is not None:
         finish_last(session)

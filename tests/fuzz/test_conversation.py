@@ -123,7 +123,9 @@ def is_subsequence(part: Sequence[str], whole: Sequence[str]) -> bool:
 
 
 def is_recorded_as(ran: str, recorded: str) -> bool:
-    """What SQL prepared is recorded by the text that prepared it."""
+    """What SQL prepared or declared is recorded by the text that did it."""
+    if ran.startswith("DECLARE") and recorded.startswith("EXECUTE"):
+        return True
     return recorded == ran or f" AS {ran}" in recorded
 
 

@@ -283,6 +283,9 @@ COPIES = {
     "in, pipelined with a refusal before": [
         *("P |NO", "P |COPY items FROM STDIN", "B |", "E |0", "S", "d 1\n", "c", "S"),
     ],
+    "in, never begun, its end behind other messages": [
+        *("Q SELECT 1/0; COPY items FROM STDIN", "P |SELECT 1", "c", "S", "P |NO", "S"),
+    ],
     "outside of any": ["d x", "c", "f", "Q SELECT 1", "Q NO", "d x", "c", "Q SELECT 2"],
     "in, refused query amid": ["Q COPY items FROM STDIN", "...", "d 1\t\\N\n", "Q NO"],
     "in, parse amid": [

@@ -172,6 +172,14 @@ def test_copy_data_is_streamed(book: Playbook) -> None:
     assert is_quiet(book)
 
 
+def test_copy_done_behind_other_messages_of_a_copy_that_never_began(
+    book: Playbook,
+) -> None:
+    book.client(query(f"SELECT 1/0; {COPY}"), parse("SELECT 1"), COPY_DONE, SYNC)
+    book.server(COLUMNS, failed(), ready(), PARSED, ready())
+    assert is_quiet(book)
+
+
 def test_a_refused_copy_leaves_its_data_outside(book: Playbook) -> None:
     book.client(query("COPY t FROM PROGRAM 'id'"), copy_data(), COPY_DONE, SYNC)
     book.server(no_such(1), ready(), ready())
