@@ -188,16 +188,13 @@ class Session:
         if self.ending is not None:
             return
         if self.unread:
+            # A message that is held is among these, so nothing overtakes it.
             self.unread.append(data)
             self.unread_bytes += len(data)
             if self.held or self.unread_bytes < self.wanted:
                 return
             data = b"".join(self.unread)
             self.unread = []
-        elif self.held:
-            self.unread = [data]
-            self.unread_bytes = len(data)
-            return
         try:
             framing.read_frontend(self, data)
         except FrontendError as error:
