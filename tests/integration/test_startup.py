@@ -60,9 +60,18 @@ def show(dsn: str, name: str, **options: Any) -> str:
     ],
 )
 def test_settings_that_arrive(
-    guard: Proxy, shop: Database, options: dict[str, str], name: str, value: str
+    guard17: Proxy, shop17: Database, options: dict[str, str], name: str, value: str
 ) -> None:
-    assert show(guard.dsn("developer", shop.name), name, **options) == value
+    assert show(guard17.dsn("developer", shop17.name), name, **options) == value
+
+
+def test_settings_that_arrive_at_every_major(guard: Proxy, shop: Database) -> None:
+    dsn = guard.dsn("developer", shop.name)
+    assert show(dsn, "default_transaction_read_only") == "on"
+    assert show(dsn, "search_path", options="-c search_path=public") == "public"
+    assert show(dsn, "application_name") == "dev via pgwarden"
+    with pytest.raises(psycopg.OperationalError, match="TimeZone"):
+        psycopg.connect(dsn, options="-c TimeZone=Nowhere")
 
 
 @pytest.mark.parametrize(
@@ -103,10 +112,10 @@ def test_settings_that_arrive(
     ],
 )
 def test_settings_that_refuse_the_connection(
-    guard: Proxy, shop: Database, options: dict[str, Any], said: str
+    guard17: Proxy, shop17: Database, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(psycopg.OperationalError) as refused:
-        psycopg.connect(guard.dsn("developer", shop.name), **options)
+        psycopg.connect(guard17.dsn("developer", shop17.name), **options)
     assert said.lower() in str(refused.value).lower(), str(refused.value)
     assert "Traceback" not in str(refused.value)
 
