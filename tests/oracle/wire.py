@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
-from psycopg import pq
+from psycopg import OperationalError, pq
 
 COPIED_IN = b"990001\tplanted\n"
 """What is sent where a statement asks for COPY data: fits a table of (int, text)."""
@@ -68,7 +68,10 @@ class Session:
 
     def simple(self, sql: str) -> Answer:
         """One Query message."""
-        self._pgconn.send_query(sql.encode())
+        try:
+            self._pgconn.send_query(sql.encode())
+        except OperationalError as error:
+            return Answer("08006", str(error))
         return self._collect()
 
     def extended(self, sql: str) -> Answer:
