@@ -11,6 +11,7 @@ import os
 from random import Random
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from proxy.session.session import Limits
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEEP = bool(os.environ.get("PGWARDEN_DEEP"))
+pytestmark = pytest.mark.timeout(3_000 if DEEP else 60)
 FUZZ = settings(
-    max_examples=10_000 if DEEP else 250,
+    max_examples=5_000 if DEEP else 250,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     deadline=None,
 )
