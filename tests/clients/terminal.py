@@ -16,6 +16,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from tests.clients.tools import program
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -37,7 +39,7 @@ class Terminal:
         # A session of its own makes this terminal the controlling one, so that ^C
         # becomes SIGINT there and nowhere else.
         self._process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *map(str, command)],
+            [program("setsid"), "--ctty", "--wait", *map(str, command)],
             stdin=side,
             stdout=side,
             stderr=side,
