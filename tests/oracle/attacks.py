@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from psycopg import conninfo
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from tests.oracle.wire import Session
@@ -110,6 +111,7 @@ class Attack:
     why: str = ""
     skip_bare: str = ""
 
+    @override
     def __str__(self) -> str:
         return f"{self.group}-{self.number}"
 

@@ -85,13 +85,14 @@ def send(session: Session, attack: Attack, place: Place) -> Answer:
     return answer
 
 
-def settle(attack: Attack, superuser: Session, place: Place, before: object) -> object:
+def settle(attack: Attack, superuser: Session, place: Place, before: World) -> World:
     """The world again; a signal or statistics take a moment to be seen."""
+    after = world(superuser, place, attack.check)
     for _ in range(20):
-        after = world(superuser, place, attack.check)
         if not attack.check or after != before:
-            return after
+            break
         time.sleep(0.05)
+        after = world(superuser, place, attack.check)
     return after
 
 

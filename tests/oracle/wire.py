@@ -146,6 +146,8 @@ class Session:
                     connection.put_copy_end()
                 case pq.ExecStatus.COPY_OUT:
                     self._drain(answer)
+                case _:
+                    pass
             if result.status not in {*_FINE, pq.ExecStatus.COPY_IN}:
                 state = result.error_field(pq.DiagnosticField.SQLSTATE)
                 answer.sqlstate = (state or b"08006").decode()
