@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.demo.postgres import Cluster
+    from tests.oracle.attacks import World
 
 SETUP, ATTACKS = load()
 DEEP = bool(os.environ.get("PGWARDEN_DEEP"))

@@ -144,7 +144,7 @@ def test_the_sample_as_a_developer(
     sample: list[dict[str, Any]], policy: Policy
 ) -> None:
     """Every write refused, 99 of 100 plain reads allowed; each file is one session."""
-    sessions = defaultdict(lambda: developer(policy))
+    sessions: defaultdict[str, Any] = defaultdict(lambda: developer(policy))
     allowed_writes, refused, plain = [], Counter[str](), 0
     for record in sample:
         decision, _ = sessions[record["file"]].send(record["sql"].encode())
