@@ -20,7 +20,7 @@ import uvloop
 
 from proxy.console.app import admin_app, admin_server, listen
 from proxy.logs import configure
-from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready
+from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
 from proxy.server.run import (
     check_sources,
     open_sockets,
@@ -134,17 +134,22 @@ async def _work(
     control = socket.socket(fileno=control_fd)
     reader, writer = await asyncio.open_unix_connection(sock=control)
     channel = Channel(reader, writer)
+    notes = channel.notes()
+    first = await anext(notes, None)
+    if not isinstance(first, Welcome):
+        # The parent is gone already.
+        return
 
     @asynccontextmanager
     async def around(server: Server) -> AsyncIterator[None]:
         async def listen_to_parent() -> None:
-            async for note in channel.notes():
+            async for note in notes:
                 match note:
                     case NumbersWanted():
                         channel.send(server.numbers())
                     case Cancel():
                         server.cancel_here(note.pid, note.key)
-                    case Numbers() | Ready():
+                    case Numbers() | Ready() | Welcome():
                         pass
             # The parent is gone, and with it everything that could stop us.
             server.stop()
@@ -159,7 +164,13 @@ async def _work(
             channel.close()
 
     sockets = [socket.socket(fileno=descriptor) for descriptor in listen_fds]
-    await serve_sessions(settings, sockets, worker=worker, around=around)
+    await serve_sessions(
+        settings,
+        sockets,
+        worker=worker,
+        mock_key=first.mock_key,
+        around=around,
+    )
 
 
 @asynccontextmanager

@@ -26,6 +26,16 @@ class Ready(Struct, tag=True):
     """A worker serves."""
 
 
+class Welcome(Struct, tag=True):
+    """The parent's first word: the key to made-up salts, the same in every worker.
+
+    Otherwise an unknown name would show another salt at each worker, and a known one
+    always the same.
+    """
+
+    mock_key: bytes
+
+
 class NumbersWanted(Struct, tag=True):
     """The parent wants a snapshot."""
 
@@ -44,7 +54,7 @@ class Cancel(Struct, tag=True):
     key: bytes
 
 
-Note = Ready | NumbersWanted | Numbers | Cancel
+Note = Welcome | Ready | NumbersWanted | Numbers | Cancel
 
 _decoder = msgspec.msgpack.Decoder(Note)
 

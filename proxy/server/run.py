@@ -54,6 +54,7 @@ async def serve_sessions(
     sockets: list[socket.socket],
     *,
     worker: int = 0,
+    mock_key: bytes | None = None,
     around: Callable[[Server], AbstractAsyncContextManager[None]],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
@@ -62,6 +63,7 @@ async def serve_sessions(
         settings: how.
         sockets: where to listen.
         worker: number of this process among the workers.
+        mock_key: key to the salts of unknown names; None makes one up.
         around: what else runs while it serves, entered once clients can come in.
 
     Raises:
@@ -96,6 +98,8 @@ async def serve_sessions(
         tls_context=tls_context,
         worker=worker,
     )
+    if mock_key is not None:
+        server.mock_key = mock_key
     follower = Follower(paths, server.reload, known=seen)
     stopping = asyncio.Event()
     hurry = asyncio.Event()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -19,7 +20,14 @@ import structlog
 from proxy.errors import ConfigError, PgwardenError, UnavailableError
 from proxy.metrics import merge, unpack
 from proxy.server.cancel import worker_of
-from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready
+from proxy.server.control import (
+    Cancel,
+    Channel,
+    Numbers,
+    NumbersWanted,
+    Ready,
+    Welcome,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,6 +82,7 @@ class Supervisor:
         self._command = command
         self._patience_s = drain_timeout_s + 10.0
         self._workers: dict[int, Worker] = {}
+        self._mock_key = secrets.token_bytes(32)
         self._stopping = asyncio.Event()
 
     @property
@@ -184,7 +193,9 @@ class Supervisor:
         )
         theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
-        return Worker(number, process, Channel(reader, writer))
+        channel = Channel(reader, writer)
+        channel.send(Welcome(self._mock_key))
+        return Worker(number, process, channel)
 
     async def _stop(self, worker: Worker) -> None:
         if worker.process.returncode is None:
@@ -214,7 +225,7 @@ class Supervisor:
                 other = self._workers.get(worker_of(pid))
                 if other is not None and other is not worker:
                     other.channel.send(note)
-            case NumbersWanted():
+            case NumbersWanted() | Welcome():
                 _log.error("unexpected_note", worker=worker.number)
 
     def _stop_all(self) -> None:

@@ -92,13 +92,33 @@ def _unfit_names(session: Session, judged: Judged) -> Decision | None:
         for effect in facts.names:
             verb, name = effect.verb, effect.name
             if verb == "fetch" and name is not None:
-                if session.portals.may_be_unrun(name_key(name.encode())):
+                key = name_key(name.encode())
+                if session.portals.may_be_unrun(key):
                     return fetch_of_portal(name)
+                refused = _unfit_cursor(session, key)
+                if refused is not None:
+                    return refused
             elif verb == "prepare":
                 if len(session.statements) >= session.limits.statements:
                     return too_many("prepared statements", session.limits.statements)
             elif verb == "declare" and len(session.portals) >= session.limits.portals:
                 return too_many("portals", session.limits.portals)
+    return None
+
+
+def _unfit_cursor(session: Session, name: bytes) -> Decision | None:
+    """Why what a cursor runs is not allowed by now, or None.
+
+    It was judged when it was declared; since then the session may have come into
+    quarantine, or the policy may be another.
+    """
+    bound = session.portals.get(name)
+    while bound is not None:
+        if bound.judged is not None and bound.judged.under != session.under:
+            decision = session.verdict(bound.judged.text).decision
+            if not decision.allowed:
+                return decision
+        bound = bound.before
     return None
 
 

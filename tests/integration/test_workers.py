@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+from proxy.wire.messages import SASLInitialResponse
+from proxy.wire.startup import StartupMessage
 
 if TYPE_CHECKING:
     from proxy.demo.postgres import Cluster
@@ -87,6 +91,24 @@ def test_a_worker_that_dies_is_replaced(crowd: Proxy, shop17: Database) -> None:
     for _ in range(6):
         with psycopg.connect(dsn) as connection:
             connection.execute("select 1")
+
+
+def test_an_unknown_name_has_one_salt_at_every_worker(crowd: Proxy) -> None:
+    salts = {_first_salt(crowd, "nobody-of-that-name") for _ in range(12)}
+    assert len(salts) == 1
+
+
+def _first_salt(proxy: Proxy, user: str) -> bytes:
+    """The salt in the server's first SCRAM message."""
+    with socket.create_connection((proxy.host, proxy.port), timeout=10) as client:
+        client.sendall(StartupMessage(0, {"user": user, "database": "shop"}).encode())
+        client.recv(1024)
+        first = b"n,,n=,r=abcdefghijklmnopqrstuvwx"
+        client.sendall(SASLInitialResponse("SCRAM-SHA-256", first).encode())
+        answer = client.recv(1024)
+    found = re.search(rb",s=([^,]+),", answer)
+    assert found is not None, answer
+    return found[1]
 
 
 def test_no_worker_outlives_its_parent(crowd: Proxy) -> None:
