@@ -354,3 +354,24 @@ def test_quarantine_holds_in_every_form(
         assert not getattr(session, form)("SELECT 1").sqlstate
     with Session(guard.dsn("migrator", stage.name)) as fresh:
         assert not fresh.simple("DELETE FROM brood WHERE id = 1").sqlstate
+
+
+def test_quarantine_holds_over_a_declared_cursor(stage: Database, guard: Proxy) -> None:
+    """What a cursor runs is judged anew: FETCH would advance the sequence."""
+    with Session(guard.dsn("migrator", stage.name)) as session:
+        for sql in (
+            "BEGIN",
+            "DECLARE c CURSOR FOR SELECT nextval('tally') FROM generate_series(1, 9)",
+            "DECLARE plain CURSOR FOR SELECT v FROM prey ORDER BY id",
+            "SAVEPOINT s",
+        ):
+            assert not session.simple(sql).sqlstate, sql
+        assert session.simple("DROP TABLE brood").sqlstate == "42501"
+        session.simple("ROLLBACK TO s")
+        assert session.simple("FETCH plain").rows == [(b"value 1",)]
+        for sql in ("FETCH c", "MOVE c", "FETCH ALL c"):
+            for form in ("simple", "extended"):
+                assert getattr(session, form)(sql).sqlstate == "42501", (sql, form)
+                session.simple("ROLLBACK TO s")
+        session.simple("COMMIT")
+    assert stage.fetch("SELECT last_value, is_called FROM tally") == [(100, False)]
