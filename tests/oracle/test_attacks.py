@@ -263,7 +263,8 @@ def test_the_other_locks_stop_the_rest(
     guard: Proxy,
 ) -> None:
     """b: even a superuser's session is read-only. c: the reader lacks the privilege."""
-    if postgres.major not in attack.majors:
+    quick = 17 if 17 in attack.majors else attack.majors[0]
+    if postgres.major not in (attack.majors if DEEP else (quick,)):
         return
     proxy = strong if attack.stopped_by == "b" else guard
     with ExitStack() as stack:
