@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.json import Encoder
+
 if TYPE_CHECKING:
     from proxy.sql.walk import Body, Node
 
@@ -156,17 +158,19 @@ def _always_false(node: Node) -> bool:
 
 def _covers_nulls(arms: list[Node]) -> bool:
     """`x IS NULL OR x IS NOT NULL`."""
-    tested = {"IS_NULL": [], "IS_NOT_NULL": []}  # type: dict[str, list[Any]]
+    tested: dict[str, set[bytes]] = {"IS_NULL": set(), "IS_NOT_NULL": set()}
     for arm in arms:
         if "NullTest" in arm:
             body = arm["NullTest"]
-            tested[body["nulltesttype"]].append(_unplaced(body["arg"]))
-    return any(arg in tested["IS_NULL"] for arg in tested["IS_NOT_NULL"])
+            tested[body["nulltesttype"]].add(_canonical(_unplaced(body["arg"])))
+    return not tested["IS_NULL"].isdisjoint(tested["IS_NOT_NULL"])
 
 
 def _covers_both(arms: list[Node]) -> bool:
     """`x OR NOT x`, `id = 1 OR id <> 1`."""
     plain = [_unplaced(arm) for arm in arms]
+    # A set: comparing each arm with each takes seconds for some thousand of them.
+    known = {_canonical(arm) for arm in plain}
     for arm in plain:
         opposite: Any = None
         if "BoolExpr" in arm and arm["BoolExpr"]["boolop"] == "NOT_EXPR":
@@ -175,9 +179,13 @@ def _covers_both(arms: list[Node]) -> bool:
             operator = _OPPOSITES.get(_operator(arm["A_Expr"]))
             name = [{"String": {"sval": operator}}]
             opposite = {"A_Expr": arm["A_Expr"] | {"name": name}}
-        if opposite in plain:
+        if opposite is not None and _canonical(opposite) in known:
             return True
     return False
+
+
+_canonical = Encoder(order="sorted").encode
+"""Equal trees have equal bytes."""
 
 
 def _operator(body: Body) -> str:
