@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from proxy.audit.chain import MAX_LINE, TAIL_LENGTH, Link, read_checkpoint
+from proxy.audit.chain import TAIL_LENGTH
+from proxy.audit.checkpoint import MAX_LINE, Link, read_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET
 
-from proxy.audit.records import json_ascii, spelled_out
-from proxy.sql.facts import FunctionUse, RelationUse  # noqa: TC001  (encoded)
+from proxy.audit.ascii import json_ascii, spelled_out
+from proxy.audit.judged_form import JudgedStatement, JudgedText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,41 +38,6 @@ MAX_FACTS: Final = 262_144
 """Bytes of encoded facts of one text; above this only the kinds are kept."""
 
 
-class _Statement(Struct, frozen=True, omit_defaults=True):
-    """The facts of one statement as they are recorded; empty ones are left out.
-
-    Values of settings are in the text (redacted there), never here.
-    """
-
-    kind: str
-    actions: tuple[str, ...] = ()
-    kinds: list[str] | UnsetType = UNSET
-    relations: tuple[RelationUse, ...] = ()
-    functions: tuple[FunctionUse, ...] = ()
-    columns: tuple[tuple[str, str], ...] = ()
-    settings: list[str] | UnsetType = UNSET
-    flags: list[str] | UnsetType = UNSET
-    lock_mode: str = ""
-
-
-class _Judged(Struct, omit_defaults=True):
-    decision: str
-    rule: str
-    reason: str
-    statement_kind: str
-    statements: list[_Statement]
-    text: str
-    sqlstate: str = ""
-    quarantines: bool = False
-    policy: str = ""
-    trouble: str = ""
-    statements_total: int = 0
-    facts_truncated: bool = False
-    text_length: int = 0
-    text_sha256: str = ""
-    text_escaped: bool = False
-
-
 def judged_fragment(
     analysis: Analysis, decision: Decision, *, policy: str = ""
 ) -> bytes:
@@ -85,7 +50,7 @@ def judged_fragment(
     """
     statements = analysis.statements
     trouble = analysis.trouble
-    record = _Judged(
+    record = JudgedText(
         "allow" if decision.allowed else "deny",
         decision.rule,
         decision.reason[:MAX_REASON],
@@ -112,12 +77,12 @@ def judged_fragment(
     return encoded[1:-1]
 
 
-def _facts(facts: Facts) -> _Statement:
+def _facts(facts: Facts) -> JudgedStatement:
     kinds = facts.kinds
     settings = facts.settings
     flags = facts.flags
     columns = facts.columns
-    return _Statement(
+    return JudgedStatement(
         facts.kind,
         facts.actions[:MAX_NAMES],
         sorted(kinds) if len(kinds) > 1 else UNSET,
@@ -134,7 +99,7 @@ def _distinct(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))[:MAX_NAMES]
 
 
-def _shorten(record: _Judged) -> None:
+def _shorten(record: JudgedText) -> None:
     whole = record.text
     record.text = whole[:MAX_TEXT]
     record.text_length = len(whole)
@@ -142,7 +107,7 @@ def _shorten(record: _Judged) -> None:
     record.text_sha256 = hashlib.sha256(raw).hexdigest()
 
 
-def _spell_out(record: _Judged) -> _Judged:
+def _spell_out(record: JudgedText) -> JudgedText:
     """The record without lone surrogates (bytes that are not UTF-8)."""
     record.text = spelled_out(record.text)
     record.text_escaped = True
@@ -155,13 +120,13 @@ def _spell_out(record: _Judged) -> _Judged:
     return record
 
 
-def _within_ceiling(record: _Judged, encoded: bytes) -> bytes:
+def _within_ceiling(record: JudgedText, encoded: bytes) -> bytes:
     if len(json_ascii(record.statements)) <= MAX_FACTS:
         return encoded
     _only_kinds(record)
     return json_ascii(record)
 
 
-def _only_kinds(record: _Judged) -> None:
-    record.statements = [_Statement(each.kind) for each in record.statements]
+def _only_kinds(record: JudgedText) -> None:
+    record.statements = [JudgedStatement(each.kind) for each in record.statements]
     record.facts_truncated = True

@@ -11,15 +11,18 @@ text), `proxy.audit.chain`, `proxy.audit.writer`.
 
 from __future__ import annotations
 
-import re
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from msgspec import Struct
+
+from proxy.audit.ascii import quoted
+from proxy.audit.details import Internal, inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from proxy.audit.details import SessionEnd, SessionStart
 
 Message = Literal["query", "parse", "bind", "execute", "function_call"]
 """The protocol message that carried a statement."""
@@ -32,106 +35,6 @@ _MESSAGES: Final[Mapping[str, bytes]] = {
     message: b'","message":"%b",' % message.encode()
     for message in ("query", "parse", "bind", "execute", "function_call")
 }
-
-_BEYOND_ASCII: Final = re.compile("[^\x20-\x7e]")
-
-
-def quoted(value: str | bytes) -> tuple[str, bool]:
-    r"""One JSON string, pure ASCII, and whether it had to be escaped on top of JSON.
-
-    Bytes that are not UTF-8 have no place in a JSON string. Such a value is written
-    with `\xNN` for each of them and its own backslashes doubled, so that nothing is
-    lost, and the record lists the field in `escaped`.
-    """
-    text = value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
-    if text.isascii():
-        return encode_basestring_ascii(text), False
-    if _is_unicode(text):
-        return encode_basestring_ascii(text), False
-    return encode_basestring_ascii(spelled_out(text)), True
-
-
-def spelled_out(text: str) -> str:
-    """A text with lone surrogates (undecodable bytes) in a form that is lossless."""
-    try:
-        raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raw = text.encode("utf-8", "surrogatepass")
-    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-
-
-def json_ascii(value: object) -> bytes:
-    """Encode a value as JSON in pure ASCII.
-
-    Raises:
-        UnicodeEncodeError: a string in it holds a lone surrogate.
-    """
-    encoded = msgspec.json.encode(value)
-    if encoded.isascii() and b"\x7f" not in encoded:
-        return encoded
-    # In JSON a character beyond ASCII (or DEL) only ever stands inside a string.
-    return _BEYOND_ASCII.sub(_escape, encoded.decode()).encode("ascii")
-
-
-def _escape(match: re.Match[str]) -> str:
-    return encode_basestring_ascii(match[0])[1:-1]
-
-
-class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a session.start record says beside who it is; unset fields are left out.
-
-    Attributes:
-        authentication: how the client proved itself, "scram-sha-256".
-        client_port: its TCP port.
-        tls: TLS version; "" for plain text.
-        protocol: protocol version agreed on, "3.0".
-        upstream_user: the role pgwarden logged in as upstream.
-        backend_pid: process id of the upstream backend.
-        policy: version of the policy in force.
-        settings: start-up parameters passed on (never a password).
-    """
-
-    authentication: str
-    client_port: int = 0
-    tls: str = ""
-    protocol: str = ""
-    upstream_user: str = ""
-    backend_pid: int = 0
-    policy: str = ""
-    settings: dict[str, str] = {}
-
-
-class SessionEnd(Struct, frozen=True, kw_only=True):
-    """What a session.end record says.
-
-    A refused login has no session.start: its one record is a session.end with status
-    "refused", the identity *claimed* and the role "".
-
-    Attributes:
-        reason: a few words for people, such as "client closed the connection".
-        duration_s: seconds since the connection was accepted.
-        status: "ended", or "refused" where the login was.
-        sqlstate: of the FATAL error sent to the client, "" if there was none.
-        statements: statement records of this session.
-        denied: how many of those were refusals.
-        bytes_in: bytes received from the client.
-        bytes_out: bytes sent to the client.
-    """
-
-    reason: str
-    duration_s: float
-    status: Literal["ended", "refused"] = "ended"
-    sqlstate: str = ""
-    statements: int = 0
-    denied: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-
-
-class _Internal(Struct, frozen=True, omit_defaults=True):
-    purpose: str
-    text: str = ""
-    detail: dict[str, str] = {}
 
 
 class SessionRecords:
@@ -243,11 +146,11 @@ class SessionRecords:
 
     def start(self, details: SessionStart) -> bytes:
         """A session begins: the login has succeeded."""
-        return b'"kind":"session.start",%b,%b' % (self._who, _inside(details))
+        return b'"kind":"session.start",%b,%b' % (self._who, inside(details))
 
     def end(self, details: SessionEnd) -> bytes:
         """A session is over, or its login was refused."""
-        return b'"kind":"session.end",%b,%b' % (self._who, _inside(details))
+        return b'"kind":"session.end",%b,%b' % (self._who, inside(details))
 
     def internal(
         self, purpose: str, *, text: str = "", detail: Mapping[str, str] | None = None
@@ -259,7 +162,7 @@ class SessionRecords:
             text: SQL sent on pgwarden's behalf, "" where there is none.
             detail: further plain values.
         """
-        return self._internal + _inside(_Internal(purpose, text, dict(detail or {})))
+        return self._internal + inside(Internal(purpose, text, dict(detail or {})))
 
 
 def names_fragment(*, statement: bytes = b"", portal: bytes = b"") -> bytes:
@@ -291,27 +194,3 @@ _TAGS: Final[Mapping[str | bytes, bytes]] = {
     )
 }
 """Common command tags, ready: `outcome` is on the path of every statement."""
-
-
-def _inside(details: Struct) -> bytes:
-    """The details as a fragment; strings that JSON can't hold are spelled out."""
-    try:
-        return json_ascii(details)[1:-1]
-    except UnicodeEncodeError:
-        return json_ascii(_spelled(msgspec.structs.asdict(details)))[1:-1]
-
-
-def _spelled(value: object) -> object:
-    if isinstance(value, str):
-        return value if _is_unicode(value) else spelled_out(value)
-    if isinstance(value, dict):
-        return {str(_spelled(k)): _spelled(v) for k, v in value.items()}
-    return value
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

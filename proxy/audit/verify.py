@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from proxy.audit.chain import (
-    HASH_KEY,
-    LINE_END,
-    MAX_LINE,
-    NO_HASH,
-    TAIL_LENGTH,
-    Checkpoint,
-    Link,
-    hash_of,
-    read_checkpoint,
-)
+from proxy.audit.chain import HASH_KEY, LINE_END, NO_HASH, TAIL_LENGTH, hash_of
+from proxy.audit.checkpoint import MAX_LINE, Checkpoint, Link, read_checkpoint
 from proxy.audit.folder import (
     audit_files,
     is_being_written,

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from proxy.audit.chain import Chain, Checkpoint, Link
+from proxy.audit.chain import Chain
+from proxy.audit.checkpoint import Checkpoint, Link
 from proxy.audit.file import AppendFile
 from proxy.audit.folder import WORKER_NAME, file_name, latest_link
 from proxy.errors import AUDIT_UNAVAILABLE, ConfigError, UnavailableError

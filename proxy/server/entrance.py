@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import structlog
 from typing_extensions import override
 
-from proxy.audit.records import SessionEnd, SessionRecords
+from proxy.audit.details import SessionEnd
+from proxy.audit.records import SessionRecords
 from proxy.auth.scram import encode_nonce
 from proxy.errors import (
     CANNOT_CONNECT_NOW,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from proxy.audit.records import SessionEnd
+from proxy.audit.details import SessionEnd
 from proxy.errors import ADMIN_SHUTDOWN, CONNECTION_FAILURE, ErrorReport
 from proxy.server.farewell import ABORT_AFTER_S
 from proxy.wire.errors_wire import encode_error

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.audit.records import SessionRecords, SessionStart
+from proxy.audit.details import SessionStart
+from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
 from proxy.server.admission import Slots, may_login

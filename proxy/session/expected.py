@@ -10,8 +10,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 if TYPE_CHECKING:
     from proxy.session.names import Bound, Execution, NameSpace
     from proxy.session.refusal import Refusal
@@ -34,18 +32,21 @@ class Owed(IntEnum):
     before Postgres came to it: then it is answered like any other."""
 
 
-class Change(Struct, eq=False):
+class Change:
     """A speculative change of a name, tied to the message that makes it.
 
     `after` is how many statements of that message must complete before it is real.
     """
 
-    space: NameSpace
-    bound: Bound
-    after: int
+    __slots__ = ("after", "bound", "space")
+
+    def __init__(self, space: NameSpace, bound: Bound, after: int) -> None:
+        self.space = space
+        self.bound = bound
+        self.after = after
 
 
-class Expected(Struct, eq=False):
+class Expected:
     """One message that Postgres has not answered yet.
 
     Attributes:
@@ -57,12 +58,23 @@ class Expected(Struct, eq=False):
         completed: statements of it that have completed.
     """
 
-    owed: Owed
-    execution: Execution | None = None
-    refusal: Refusal | None = None
-    changes: list[Change] | None = None
-    portal: Bound | None = None
-    completed: int = 0
+    __slots__ = ("changes", "completed", "execution", "owed", "portal", "refusal")
+
+    def __init__(
+        self,
+        owed: Owed,
+        execution: Execution | None = None,
+        *,
+        refusal: Refusal | None = None,
+        changes: list[Change] | None = None,
+        portal: Bound | None = None,
+    ) -> None:
+        self.owed = owed
+        self.execution = execution
+        self.refusal = refusal
+        self.changes = changes
+        self.portal = portal
+        self.completed = 0
 
 
 OWED_QUERY: Final = Owed.QUERY

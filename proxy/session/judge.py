@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from proxy.audit.judged import judged_fragment
 from proxy.errors import DENIED, UNDEFINED_PREPARED_STATEMENT
@@ -32,7 +32,7 @@ JUDGED_BYTES = 1024
 _NOTHING_PREPARED: Mapping[str, Facts] = {}
 
 
-class Judged(Struct, frozen=True, gc=False):
+class Judged:
     """A text with its verdict.
 
     Attributes:
@@ -48,16 +48,56 @@ class Judged(Struct, frozen=True, gc=False):
         under: which policy decided, and whether in quarantine.
     """
 
-    text: bytes
-    analysis: Analysis
-    statements: tuple[Facts, ...]
-    decision: Decision
-    kind: str
-    fragment: bytes
-    renames: bool
-    executes: bool
-    copies_in: bool
-    under: str
+    __slots__ = (
+        "analysis",
+        "copies_in",
+        "decision",
+        "executes",
+        "fragment",
+        "kind",
+        "renames",
+        "statements",
+        "text",
+        "under",
+    )
+
+    def __init__(  # noqa: PLR0913 - a value
+        self,
+        text: bytes,
+        analysis: Analysis,
+        *,
+        statements: tuple[Facts, ...],
+        decision: Decision,
+        fragment: bytes,
+        renames: bool,
+        executes: bool,
+        copies_in: bool,
+        under: str,
+    ) -> None:
+        self.text = text
+        self.analysis = analysis
+        self.statements = statements
+        self.decision = decision
+        self.kind = str(decision.kind)
+        self.fragment = fragment
+        self.renames = renames
+        self.executes = executes
+        self.copies_in = copies_in
+        self.under = under
+
+    def refused_by(self, decision: Decision) -> Judged:
+        """The same text, refused for another reason."""
+        return Judged(
+            self.text,
+            self.analysis,
+            statements=self.statements,
+            decision=decision,
+            fragment=judged_fragment(self.analysis, decision),
+            renames=self.renames,
+            executes=self.executes,
+            copies_in=self.copies_in,
+            under=self.under,
+        )
 
 
 class UnfitExecuteError(LookupError):
@@ -157,14 +197,13 @@ class Judge:
         return Judged(
             text,
             analysis,
-            statements,
-            decision,
-            str(decision.kind),
-            judged_fragment(recorded, decision, policy=self.version),
-            renames,
-            executes,
-            any(Kind.COPY_IN in facts.kinds for facts in statements),
-            self._under_quarantine if quarantined else self.version,
+            statements=statements,
+            decision=decision,
+            fragment=judged_fragment(recorded, decision, policy=self.version),
+            renames=renames,
+            executes=executes,
+            copies_in=any(Kind.COPY_IN in facts.kinds for facts in statements),
+            under=self._under_quarantine if quarantined else self.version,
         )
 
     def _decide(

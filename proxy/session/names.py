@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from proxy.sql.facts import Facts
 
 
-class Bound(Struct, eq=False):
+class Bound:
     """What a name stands for, or (no `judged`) that it was closed.
 
     Attributes:
@@ -37,17 +35,39 @@ class Bound(Struct, eq=False):
         names: the client's names of statement and portal, as the records show them.
     """
 
-    name: bytes
-    judged: Judged | None
-    segment: int
-    settled: bool = False
-    before: Bound | None = None
-    execution: Execution | None = None
-    is_cursor: bool = False
-    is_held: bool = False
-    runs_text: bool = True
-    facts: Facts | None = None
-    names: bytes = b""
+    __slots__ = (
+        "before",
+        "execution",
+        "facts",
+        "is_cursor",
+        "is_held",
+        "judged",
+        "name",
+        "names",
+        "runs_text",
+        "segment",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        name: bytes,
+        judged: Judged | None,
+        *,
+        segment: int,
+        before: Bound | None = None,
+    ) -> None:
+        self.name = name
+        self.judged = judged
+        self.segment = segment
+        self.settled = False
+        self.before = before
+        self.execution: Execution | None = None
+        self.is_cursor = False
+        self.is_held = False
+        self.runs_text = True
+        self.facts: Facts | None = None
+        self.names = b""
 
     def is_uncertain(self, segment: int) -> bool:
         """Whether the name may also stand for `before`, by answers still to come.
@@ -58,7 +78,7 @@ class Bound(Struct, eq=False):
         return not self.settled and self.before is not None and self.segment != segment
 
 
-class Execution(Struct, eq=False):
+class Execution:
     """One recorded run of a statement: what its outcome will say.
 
     Attributes:
@@ -71,14 +91,26 @@ class Execution(Struct, eq=False):
         finished: its outcome has been recorded.
     """
 
-    serial: int
-    judged: Judged
-    started_s: float
-    tag: bytes = b""
-    rows: int = 0
-    sqlstate: str = ""
-    ran: bool = False
-    finished: bool = False
+    __slots__ = (
+        "finished",
+        "judged",
+        "ran",
+        "rows",
+        "serial",
+        "sqlstate",
+        "started_s",
+        "tag",
+    )
+
+    def __init__(self, serial: int, judged: Judged, started_s: float) -> None:
+        self.serial = serial
+        self.judged = judged
+        self.started_s = started_s
+        self.tag = b""
+        self.rows = 0
+        self.sqlstate = ""
+        self.ran = False
+        self.finished = False
 
 
 class NameSpace(dict[bytes, Bound]):
@@ -91,7 +123,7 @@ class NameSpace(dict[bytes, Bound]):
 
     def put(self, name: bytes, judged: Judged | None, *, segment: int) -> Bound:
         """Speculatively let `name` stand for `judged` (None: closed)."""
-        bound = Bound(name, judged, segment, before=self.get(name))
+        bound = Bound(name, judged, segment=segment, before=self.get(name))
         self[name] = bound
         return bound
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import structs
-
 from proxy.audit.judged import judged_fragment
 from proxy.errors import (
     AUDIT_UNAVAILABLE,
@@ -77,11 +75,7 @@ def room_for_name(session: Session, name: bytes) -> Decision | None:
 def fit_names(session: Session, judged: Judged) -> Judged:
     """The same, or refused for what it would do to names just now."""
     refused = _unfit_names(session, judged)
-    if refused is None:
-        return judged
-    return structs.replace(
-        judged, decision=refused, fragment=judged_fragment(judged.analysis, refused)
-    )
+    return judged if refused is None else judged.refused_by(refused)
 
 
 def _unfit_names(session: Session, judged: Judged) -> Decision | None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from msgspec import Struct
-
 from proxy.errors import (
     BackendError,
     ErrorReport,
@@ -74,18 +72,23 @@ class Ending(NamedTuple):
     report: ErrorReport | None
 
 
-class Uncommitted(Struct):
+class Uncommitted:
     """An allowed statement whose record is not written yet, and where its bytes are.
 
     `piece` indexes `to_backend`, `start` and `end` lie within that piece; `record`
     indexes `records`.
     """
 
-    piece: int
-    start: int
-    end: int
-    record: int
-    expected: Expected
+    __slots__ = ("end", "expected", "piece", "record", "start")
+
+    def __init__(
+        self, piece: int, start: int, end: int, *, record: int, expected: Expected
+    ) -> None:
+        self.piece = piece
+        self.start = start
+        self.end = end
+        self.record = record
+        self.expected = expected
 
 
 class Session:
@@ -288,8 +291,8 @@ class Session:
                 len(self.to_backend),
                 pos - self.run,
                 end - self.run,
-                len(self.records),
-                expected,
+                record=len(self.records),
+                expected=expected,
             )
         )
         self.records.append(

@@ -5,15 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from proxy.audit.chain import (
-    NO_HASH,
-    Chain,
-    Checkpoint,
-    Link,
-    hash_of,
-    read_checkpoint,
-    stamp,
-)
+from proxy.audit.chain import NO_HASH, Chain, hash_of, stamp
+from proxy.audit.checkpoint import Checkpoint, Link, read_checkpoint
 
 
 def test_a_line_is_exactly_what_is_documented() -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.audit.chain import NO_HASH, Chain, Checkpoint, Link
+from proxy.audit.chain import NO_HASH, Chain
+from proxy.audit.checkpoint import Checkpoint, Link
 from proxy.audit.folder import (
     FileEnd,
     audit_files,

@@ -9,15 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from proxy.audit.records import (
-    Message,
-    SessionEnd,
-    SessionRecords,
-    SessionStart,
-    names_fragment,
-    quoted,
-    spelled_out,
-)
+from proxy.audit.ascii import quoted, spelled_out
+from proxy.audit.details import SessionEnd, SessionStart
+from proxy.audit.records import Message, SessionRecords, names_fragment
 
 WHO = {
     "session": "s1",

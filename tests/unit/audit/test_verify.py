@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from proxy.audit.chain import NO_HASH, Chain, Checkpoint, hash_of
+from proxy.audit.chain import NO_HASH, Chain, hash_of
+from proxy.audit.checkpoint import Checkpoint
 from proxy.audit.folder import audit_files
 from proxy.audit.verify import Report, verify_folder
 from proxy.audit.writer import ChainWriter

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
+from proxy.audit.details import SessionEnd, SessionStart
 from proxy.audit.folder import audit_files
 from proxy.audit.judged import judged_fragment
-from proxy.audit.records import SessionEnd, SessionRecords, SessionStart
+from proxy.audit.records import SessionRecords
 from proxy.audit.writer import ChainWriter
 from proxy.cli.audit import audit_app
 from proxy.policy.decision import Decision
