@@ -1,7 +1,7 @@
 """Every metric of pgwarden in one table, and the plain numbers behind it.
 
-On the path of a statement only ints, floats and dicts are touched here; Prometheus
-types are made at a scrape (`proxy.exposition`). Labels come from closed sets (roles and
+What statements add comes from `proxy.tally`; Prometheus types are made at a scrape
+(`proxy.exposition`). Labels come from closed sets (roles and
 rules of the policy, kinds of `proxy.sql.facts.Kind`), never from SQL text or from
 anything a client can invent; a ceiling on series holds even if a caller forgets that.
 Workers hand over snapshots, which the parent sums. Next: `proxy.exposition`.
@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from proxy.tally import Tally
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Type = Literal["counter", "gauge", "histogram"]
 Sum = Literal["sum", "max"]
-Status = Literal["ok", "error", "skipped", "unknown"]
-
-FOLD_AT: Final = 2_000
-"""Statements gathered before they are counted: some 200 kB."""
 
 MAX_SERIES: Final = 1_000
 """Series a metric may have; values beyond are counted under the label "other"."""
@@ -211,45 +209,21 @@ class Metrics:
         self._reloads = _Counted()
         self._decision_s = Histogram(DECISION_BUCKETS)
         self._statement_s: dict[str, Histogram] = {}
-        self._judged: list[Labels] = []
-        self._decided_s: list[float] = []
-        self._ended: list[Labels] = []
-        self._ended_s: dict[str, list[float]] = {}
-
-    def statement(self, role: str, kind: str, *, rule: str, decision_s: float) -> None:
-        """A statement was judged. `rule` is "" where it was allowed."""
-        judged = self._judged
-        judged.append((role, kind, "deny" if rule else "allow"))
-        self._decided_s.append(decision_s)
-        if rule:
-            self._refusals.add((role, rule))
-        if len(judged) >= FOLD_AT:
-            self._fold()
-
-    def outcome(self, role: str, status: Status, seconds: float) -> None:
-        """A forwarded statement ended."""
-        ended = self._ended
-        ended.append((role, status))
-        try:
-            self._ended_s[role].append(seconds)
-        except KeyError:
-            self._ended_s[role] = [seconds]
-        if len(ended) >= FOLD_AT:
-            self._fold()
+        self.tally = Tally(self._fold)
 
     def _fold(self) -> None:
         """Count what has gathered, many at once: in C, at a tenth of the cost."""
-        for labels, amount in Counter(self._judged).items():
+        tally = self.tally
+        for labels, amount in Counter(tally.judged).items():
             self._statements.add(labels, amount)
-        for pair, amount in Counter(self._ended).items():
-            self._outcomes.add(pair, amount)
-        self._decision_s.observe_all(self._decided_s)
-        for role, seconds in self._ended_s.items():
+        for labels, amount in Counter(tally.refused).items():
+            self._refusals.add(labels, amount)
+        for labels, amount in Counter(tally.ended).items():
+            self._outcomes.add(labels, amount)
+        self._decision_s.observe_all(tally.decided_s)
+        for role, seconds in tally.ended_s.items():
             self._histogram_of(role).observe_all(seconds)
-        self._judged.clear()
-        self._decided_s.clear()
-        self._ended.clear()
-        self._ended_s.clear()
+        tally.clear()
 
     def _histogram_of(self, role: str) -> Histogram:
         if role not in self._statement_s and len(self._statement_s) >= MAX_SERIES:

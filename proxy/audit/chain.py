@@ -54,15 +54,11 @@ class Chain:
         for fragment in fragments:
             seq += 1
             body = b'{"v":1,"seq":%d,"at":"%b",%b' % (seq, when, fragment)
-            digest = sha256(last)
-            digest.update(body)
-            last = digest.hexdigest().encode()
-            parts += (body, HASH_KEY, last, LINE_END)
+            last = sha256(last + body).hexdigest().encode()
+            parts.append(b"%b%b%b%b" % (body, HASH_KEY, last, LINE_END))
         return b"".join(parts), seq, last
 
 
 def hash_of(previous: bytes, body: bytes) -> bytes:
     """The hash that a line with this body must carry."""
-    digest = sha256(previous)
-    digest.update(body)
-    return digest.hexdigest().encode()
+    return sha256(previous + body).hexdigest().encode()

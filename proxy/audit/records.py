@@ -31,9 +31,13 @@ Status = Literal["ok", "error", "skipped", "unknown"]
 """How a forwarded statement ended; `skipped` by Postgres after an error before it,
 `unknown` where pgwarden could not see it."""
 
-_MESSAGES: Final[Mapping[str, bytes]] = {
+_MESSAGES: Final[dict[str, bytes]] = {
     message: b'","message":"%b",' % message.encode()
     for message in ("query", "parse", "bind", "execute", "function_call")
+}
+_STATUSES: Final[dict[str, bytes]] = {
+    status: b'","status":"%b","duration_s":' % status.encode()
+    for status in ("ok", "error", "skipped", "unknown")
 }
 
 
@@ -116,7 +120,7 @@ class SessionRecords:
         *,
         status: Status,
         duration_s: float,
-        tag: str | bytes = b"",
+        tag: bytes = b"",
         rows: int | None = None,
         sqlstate: str = "",
     ) -> bytes:
@@ -130,18 +134,21 @@ class SessionRecords:
             rows: rows sent to or taken from the client, where known.
             sqlstate: of the ErrorResponse, for status "error".
         """
-        line = b'%b%d","status":"%b","duration_s":%.6f' % (
+        micros = int(duration_s * 1e6 + 0.5)
+        # One digit too many keeps the zeros in front of the others.
+        fraction = b"%d" % (1_000_000 + micros % 1_000_000)
+        line = b"%b%d%b%d.%b%b" % (
             self._outcome,
             serial,
-            status.encode(),
-            duration_s,
+            _STATUSES[status],
+            micros // 1_000_000,
+            fraction[1:],
+            (_TAGS.get(tag) or _tagged(tag)) if tag else b"",
         )
-        if tag:
-            line += b',"tag":' + (_TAGS.get(tag) or _tag(tag))
         if rows is not None:
-            line += b',"rows":%d' % rows
+            line = b'%b,"rows":%d' % (line, rows)
         if sqlstate:
-            line += b',"sqlstate":' + _tag(sqlstate)
+            line = b'%b,"sqlstate":%b' % (line, _quoted(sqlstate))
         return line
 
     def start(self, details: SessionStart) -> bytes:
@@ -175,12 +182,16 @@ def names_fragment(*, statement: bytes = b"", portal: bytes = b"") -> bytes:
     return parts
 
 
-def _tag(value: str | bytes) -> bytes:
+def _quoted(value: str | bytes) -> bytes:
     return quoted(value)[0].encode("ascii")
 
 
-_TAGS: Final[Mapping[str | bytes, bytes]] = {
-    tag.encode(): _tag(tag)
+def _tagged(tag: bytes) -> bytes:
+    return b',"tag":%b' % _quoted(tag)
+
+
+_TAGS: Final[dict[bytes, bytes]] = {
+    tag.encode(): _tagged(tag.encode())
     for tag in (
         "BEGIN",
         "COMMIT",
@@ -189,8 +200,8 @@ _TAGS: Final[Mapping[str | bytes, bytes]] = {
         "RESET",
         "SHOW",
         "DISCARD ALL",
-        *(f"SELECT {n}" for n in range(101)),
-        *(f"{verb} 1" for verb in ("INSERT 0", "UPDATE", "DELETE")),
+        *[f"SELECT {n}" for n in range(101)],
+        *[f"{verb} 1" for verb in ("INSERT 0", "UPDATE", "DELETE")],
     )
 }
 """Common command tags, ready: `outcome` is on the path of every statement."""

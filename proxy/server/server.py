@@ -168,7 +168,7 @@ class Server:
             records,
             token=secrets.token_hex(8),
             clock=self.clock,
-            meter=self.metrics,
+            tally=self.metrics.tally,
             limits=self._limits,
             watched=watched,
         )

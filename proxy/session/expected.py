@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from proxy.session.names import Bound, Execution, NameSpace
+    from proxy.session.names import Bound, Execution
     from proxy.session.refusal import Refusal
 
 
@@ -32,18 +32,8 @@ class Owed(IntEnum):
     before Postgres came to it: then it is answered like any other."""
 
 
-class Change:
-    """A speculative change of a name, tied to the message that makes it.
-
-    `after` is how many statements of that message must complete before it is real.
-    """
-
-    __slots__ = ("after", "bound", "space")
-
-    def __init__(self, space: NameSpace, bound: Bound, after: int) -> None:
-        self.space = space
-        self.bound = bound
-        self.after = after
+NO_CHANGES: Final[list[Bound]] = []
+"""Shared by all that change none; never added to."""
 
 
 class Expected:
@@ -53,12 +43,19 @@ class Expected:
         owed: which message.
         execution: the recorded run whose outcome the answer tells, or None.
         refusal: set where the message is a stand-in.
-        changes: name changes that the answer confirms or refuses.
+        changes: names that it sets or closes, as the answer confirms or refuses.
         portal: for an Execute, the portal it runs.
         completed: statements of it that have completed.
     """
 
-    __slots__ = ("changes", "completed", "execution", "owed", "portal", "refusal")
+    __slots__ = (
+        "changes",
+        "completed",
+        "execution",
+        "owed",
+        "portal",
+        "refusal",
+    )
 
     def __init__(
         self,
@@ -66,14 +63,13 @@ class Expected:
         execution: Execution | None = None,
         *,
         refusal: Refusal | None = None,
-        changes: list[Change] | None = None,
-        portal: Bound | None = None,
+        changes: list[Bound] = NO_CHANGES,
     ) -> None:
         self.owed = owed
         self.execution = execution
         self.refusal = refusal
         self.changes = changes
-        self.portal = portal
+        self.portal: Bound | None = None
         self.completed = 0
 
 

@@ -1,9 +1,8 @@
 """From received bytes to whole messages and runs of bytes, in both directions.
 
-Every message type of the client has a handler in `proxy.session.requests`; what
-Postgres sends is walked by its headers and only the messages in
-`proxy.session.replies.HANDLERS` are looked at. What is only passed on stays the slice
-it was received in. Pure; these two loops are the hot path.
+Every message of the client goes to `proxy.session.requests`; what Postgres sends is
+walked by its headers, and rows and COPY data never leave this module. What is only
+passed on stays the slice it was received in. Pure; these two loops are the hot path.
 """
 
 from __future__ import annotations
@@ -11,12 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.errors import BackendError
-from proxy.session import replies, requests
 from proxy.session.large import begin_large
-from proxy.session.replies import COPY_DATA, DATA_ROW
-from proxy.wire.frames import HEADER, HEADER_BYTES
+from proxy.session.replies import (
+    COPY_DATA,
+    DATA_ROW,
+    handle_reply,
+    is_enough,
+    is_read,
+)
+from proxy.session.requests import HOLD, handle_request, longest, unacceptable
+from proxy.wire.frames import HEADER_BYTES, uint32_at
 
 if TYPE_CHECKING:
+    from mypy_extensions import i64
+
     from proxy.session.session import Session
 
 
@@ -26,21 +33,18 @@ def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912
     Raises:
         FrontendError: a message is malformed.
     """
-    pos, session.run = _continue_large(session, data)
-    size = len(data)
-    out = session.to_backend
-    handlers = requests.HANDLERS
-    longest = requests.LONGEST
-    most = session.limits.statement_bytes
-    unpack = HEADER.unpack_from
+    begin, session.run = _continue_large(session, data)
+    pos: i64 = begin
+    size: i64 = len(data)
+    most: i64 = session.limits.statement_bytes
     wanted = HEADER_BYTES
     try:
         while pos + HEADER_BYTES <= size:
-            kind, length = unpack(data, pos)
+            kind = data[pos]
+            length = uint32_at(data, pos + 1)
             end = pos + 1 + length
-            handler = handlers.get(kind)
-            if handler is None or length < 4 or length > longest[kind]:
-                raise requests.unacceptable(kind, length)
+            if length < 4 or length > longest(kind):
+                raise unacceptable(kind, length)
             if end > size or length > most:
                 large = begin_large(session, kind, data, pos, end)
                 if large.wanted:
@@ -49,15 +53,15 @@ def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912
                 sent = large.sent
                 end = min(end, size)
             else:
-                sent = handler(session, data, pos, end)
+                sent = handle_request(session, kind, data, pos, end)
             if sent is not None:
-                if sent is requests.HOLD:
+                if sent is HOLD:
                     session.held = True
                     break
                 if session.run < pos:
-                    out.append(data[session.run : pos])
+                    session.to_backend.append(data[session.run : pos])
                 if sent:
-                    out.append(sent)
+                    session.to_backend.append(sent)
                 session.run = end
             pos = end
             if session.ending is not None:
@@ -65,7 +69,8 @@ def read_frontend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912
     finally:
         # What came before a malformed message is forwarded: it is recorded already.
         if session.run < pos:
-            out.append(data[session.run : pos])
+            whole = not session.run and pos == size
+            session.to_backend.append(data if whole else data[session.run : pos])
     if pos < size and session.ending is None:
         session.unread = [data[pos:]]
         session.unread_bytes = size - pos
@@ -90,17 +95,16 @@ def _continue_large(session: Session, data: bytes) -> tuple[int, int]:
     return pos, 0
 
 
-def read_backend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912, PLR0915 - hot path
+def read_backend(session: Session, data: bytes) -> None:  # noqa: C901 - hot path
     """Walk the messages in `data`, pass them on, handle those that are tracked."""
-    size = len(data)
-    pos = min(session.backend_passing, size)
-    session.backend_passing -= pos
-    run = 0
-    out = session.to_frontend
-    handlers = replies.HANDLERS
-    unpack = HEADER.unpack_from
+    size: i64 = len(data)
+    passing: i64 = session.backend_passing
+    pos = min(passing, size)
+    session.backend_passing = passing - pos
+    run: i64 = 0
     while pos + HEADER_BYTES <= size:
-        kind, length = unpack(data, pos)
+        kind = data[pos]
+        length = uint32_at(data, pos + 1)
         end = pos + 1 + length
         if kind == DATA_ROW or kind == COPY_DATA:  # noqa: PLR1714, SIM109 - fast
             pos = end
@@ -108,22 +112,13 @@ def read_backend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912,
         if length < 4:
             message = "invalid message length from the server"
             raise BackendError(message)
-        handler = handlers.get(kind)
-        if handler is None:
-            message = f"unexpected message type {kind:#04x} from the server"
-            raise BackendError(message)
-        if end > size:
-            if kind in replies.WHOLE and not replies.is_enough(
-                kind, length, size - pos
-            ):
-                break
-            swapped = handler(session, data, pos, size)
-        else:
-            swapped = handler(session, data, pos, end)
+        if end > size and is_read(kind) and not is_enough(kind, length, size - pos):
+            break
+        swapped = handle_reply(session, kind, data, pos, min(end, size))
         if swapped is not None:
             if run < pos:
-                out.append(data[run:pos])
-            out.append(swapped)
+                session.to_frontend.append(data[run:pos])
+            session.to_frontend.append(swapped)
             run = end
         pos = end
         if session.ending is not None:
@@ -132,6 +127,7 @@ def read_backend(session: Session, data: bytes) -> None:  # noqa: C901, PLR0912,
         session.backend_passing = pos - size
         pos = size
     if run < pos:
-        out.append(data[run:pos] if run or pos < size else data)
+        whole = not run and pos == size
+        session.to_frontend.append(data if whole else data[run:pos])
     if pos < size and session.ending is None:
         session.backend_rest = data[pos:]

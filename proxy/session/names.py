@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from proxy.session.judge import Judged
     from proxy.sql.facts import Facts
 
@@ -20,11 +18,15 @@ if TYPE_CHECKING:
 class Bound:
     """What a name stands for, or (no `judged`) that it was closed.
 
+    A change that Postgres has not confirmed is tied to the message that makes it.
+
     Attributes:
+        space: the name space it is in.
         name: the statement's or portal's name, b"" for the unnamed one.
         judged: the text behind it with its verdict; None for a closed name.
         settled: Postgres has confirmed it.
         segment: number of the segment (up to a Sync or Query) that set it.
+        after: how many statements of the message that sets it must complete first.
         before: what the name stood for before, while not settled.
         execution: for a portal, its recorded run, once it was executed.
         is_cursor: a portal made by DECLARE.
@@ -36,6 +38,7 @@ class Bound:
     """
 
     __slots__ = (
+        "after",
         "before",
         "execution",
         "facts",
@@ -47,19 +50,23 @@ class Bound:
         "runs_text",
         "segment",
         "settled",
+        "space",
     )
 
     def __init__(
         self,
+        space: NameSpace,
         name: bytes,
         judged: Judged | None,
         *,
         segment: int,
         before: Bound | None = None,
     ) -> None:
+        self.space = space
         self.name = name
         self.judged = judged
         self.segment = segment
+        self.after = 0
         self.settled = False
         self.before = before
         self.execution: Execution | None = None
@@ -89,15 +96,22 @@ class Execution:
         sqlstate: of the error that ended it, or "".
         ran: Postgres has answered at least one fetch of it.
         finished: its outcome has been recorded.
+        piece, start, end: until its record is written, where its message lies in the
+            session's `to_backend`: index, and offsets within that piece.
+        record: likewise, the index of its record in the session's `records`.
     """
 
     __slots__ = (
+        "end",
         "finished",
         "judged",
+        "piece",
         "ran",
+        "record",
         "rows",
         "serial",
         "sqlstate",
+        "start",
         "started_s",
         "tag",
     )
@@ -111,6 +125,10 @@ class Execution:
         self.sqlstate = ""
         self.ran = False
         self.finished = False
+        self.piece = 0
+        self.start = 0
+        self.end = 0
+        self.record = 0
 
 
 class NameSpace(dict[bytes, Bound]):
@@ -123,7 +141,7 @@ class NameSpace(dict[bytes, Bound]):
 
     def put(self, name: bytes, judged: Judged | None, *, segment: int) -> Bound:
         """Speculatively let `name` stand for `judged` (None: closed)."""
-        bound = Bound(name, judged, segment=segment, before=self.get(name))
+        bound = Bound(self, name, judged, segment=segment, before=self.get(name))
         self[name] = bound
         return bound
 
@@ -164,8 +182,9 @@ class NameSpace(dict[bytes, Bound]):
             bound = bound.before
         return False
 
-    def keep(self, kept: Iterable[Bound]) -> None:
-        """Forget all but `kept`: the transaction that held the others has ended."""
-        kept = list(kept)
+    def keep_held(self) -> None:
+        """Forget all but cursors WITH HOLD: the transaction has ended."""
+        held = [bound for bound in self.values() if bound.is_held]
         self.clear()
-        self.update((bound.name, bound) for bound in kept)
+        for bound in held:
+            self[bound.name] = bound

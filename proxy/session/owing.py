@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.audit.records import names_fragment
-from proxy.session.expected import OWED_PARSE, Change, Expected
+from proxy.session.expected import NO_CHANGES, OWED_PARSE, Expected
 from proxy.session.progress import finish
 from proxy.session.sql_names import rename
 
@@ -33,11 +33,11 @@ def refuse_extended(
         names = names_fragment(statement=name)
     refusal = session.refuse(decision, fragment, message, names)
     unnamed = name == b""
-    changes = None
+    changes = NO_CHANGES
     if unnamed and not session.skipping:
         # Postgres drops the unnamed statement before it looks at the new text.
         bound = session.statements.put(b"", None, segment=session.segment)
-        changes = [Change(session.statements, bound, 0)]
+        changes = [bound]
     expect(session, Expected(OWED_PARSE, refusal=refusal, changes=changes))
     return refusal.as_parse(unnamed=unnamed)
 

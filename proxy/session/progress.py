@@ -64,31 +64,29 @@ def take(session: Session, owed: Owed) -> Expected:
 
 def settle(session: Session, expected: Expected, *, completed: int = 0) -> None:
     """Confirm the name changes that `completed` statements have brought about."""
-    changes = expected.changes
-    if not changes:
+    if not expected.changes:
         return
     left = []
-    for change in changes:
-        if change.after > completed:
-            left.append(change)
+    for bound in expected.changes:
+        if bound.after > completed:
+            left.append(bound)
             continue
-        before = change.bound.before
+        before = bound.before
         if session.suspended and before is not None and before in session.suspended:
             finish(session, session.suspended.pop(before), "ok")
-        change.space.settle(change.bound)
+        bound.space.settle(bound)
     expected.changes = left
 
 
 def undo(expected: Expected) -> None:
     """Take back what a message that failed would have done to names."""
-    for change in reversed(expected.changes or ()):
-        bound = change.bound
+    for bound in reversed(expected.changes):
         if expected.owed is OWED_PARSE and bound.name == b"":
             # Postgres drops the unnamed statement before it looks at the new text.
             bound.judged = None
-            change.space.settle(bound)
+            bound.space.settle(bound)
         else:
-            change.space.undo(bound)
+            bound.space.undo(bound)
 
 
 def skip_segment(session: Session) -> None:
@@ -106,8 +104,8 @@ def skip_segment(session: Session) -> None:
     while queue and queue[0].owed not in SYNCS:
         skipped.append(queue.popleft())
     for expected in reversed(skipped):
-        for change in reversed(expected.changes or ()):
-            change.space.undo(change.bound)
+        for bound in reversed(expected.changes):
+            bound.space.undo(bound)
     for expected in skipped:
         execution = expected.execution
         if execution is not None and not execution.ran:
@@ -134,12 +132,6 @@ def finish_last(session: Session) -> None:
     if execution is not None:
         session.last_execution = None
         finish(session, execution, "error" if execution.sqlstate else "ok")
-
-
-def forget_portals(session: Session) -> None:
-    """A portal does not outlive its transaction, unless it was declared WITH HOLD."""
-    portals = session.portals
-    portals.keep([portal for portal in portals.values() if portal.is_held])
 
 
 def lost_track(what: str) -> BackendError:

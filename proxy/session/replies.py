@@ -1,8 +1,8 @@
 """What each message of Postgres means for what was sent: outcomes, names, the swap.
 
-One handler a message type, `HANDLERS[type](session, data, start, end)`; it returns None
-to pass the message on as it came, or bytes to send the client in its place. Rows and
-COPY data have no handler: they are never looked at. Pure.
+One handler a message type; it returns None to pass the message on as it came, or bytes
+to send the client in its place. Rows and COPY data have none: they are never looked at.
+Pure.
 Source: https://www.postgresql.org/docs/18/protocol-flow.html and, for what is skipped
 after an error, PostgresMain in PostgreSQL src/backend/tcop/postgres.c.
 """
@@ -28,7 +28,6 @@ from proxy.session.progress import (
     AMID_COPY,
     finish,
     finish_last,
-    forget_portals,
     head_of,
     lost_track,
     settle,
@@ -40,25 +39,37 @@ from proxy.wire.errors_wire import encode_error, parse_error_fields
 from proxy.wire.frames import HEADER_BYTES, LARGEST_SMALL_MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.session.expected import Expected
     from proxy.session.session import Session
 
-    Handler = Callable[[Session, bytes, int, int], bytes | None]
+DATA_ROW: Final = 0x44  # D
+COPY_DATA: Final = 0x64  # d
+ERROR: Final = 0x45  # E
+COMMAND_COMPLETE: Final = 0x43  # C
+READY: Final = 0x5A  # Z
+PARAMETER_STATUS: Final = 0x53  # S
 
-DATA_ROW: Final = ord("D")
-COPY_DATA: Final = ord("d")
-ERROR: Final = ord("E")
-COMMAND_COMPLETE: Final = ord("C")
-READY: Final = ord("Z")
-PARAMETER_STATUS: Final = ord("S")
-
-WHOLE: Final = frozenset({ERROR, COMMAND_COMPLETE, READY, PARAMETER_STATUS})
-"""Messages that are read, and so held until they are whole."""
+BIND_COMPLETE: Final = 0x32  # 2
+CLOSE_COMPLETE: Final = 0x33  # 3
+COPY_DONE: Final = 0x63  # c
+COPY_IN: Final = 0x47  # G
+COPY_OUT: Final = 0x48  # H
+EMPTY_QUERY: Final = 0x49  # I
+NO_DATA: Final = 0x6E  # n
+NOTICE: Final = 0x4E  # N
+NOTIFICATION: Final = 0x41  # A
+PARAMETER_DESCRIPTION: Final = 0x74  # t
+PARSE_COMPLETE: Final = 0x31  # 1
+PORTAL_SUSPENDED: Final = 0x73  # s
+ROW_DESCRIPTION: Final = 0x54  # T
 
 LONGEST_PARAMETER: Final = 1024 * 1024
 """A ParameterStatus holds one setting; the server's own limits keep it far smaller."""
+
+
+def is_read(kind: int) -> bool:
+    """Whether a message is read, and so held until it is whole."""
+    return kind in {ERROR, COMMAND_COMPLETE, READY, PARAMETER_STATUS}
 
 
 def is_enough(kind: int, length: int, here: int) -> bool:
@@ -80,50 +91,30 @@ def is_enough(kind: int, length: int, here: int) -> bool:
 # --- progress ----------------------------------------------------------------
 
 
-def on_parse_complete(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_parse_complete(session: Session) -> bytes | None:
     """The statement's name stands for the new text."""
     settle(session, take(session, OWED_PARSE))
     return None
 
 
-def on_bind_complete(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_bind_complete(session: Session) -> bytes | None:
     """The portal stands for the statement."""
     queue = session.queue
     if not queue or session.suspended or queue[0].owed is not OWED_BIND:
         settle(session, take(session, OWED_BIND))
         return None
-    for change in queue.popleft().changes or ():
-        change.space.settle(change.bound)
+    for bound in queue.popleft().changes:
+        bound.space.settle(bound)
     return None
 
 
-def on_close_complete(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_close_complete(session: Session) -> bytes | None:
     """The name is free; a suspended portal behind it has run its course."""
     settle(session, take(session, OWED_CLOSE))
     return None
 
 
-def on_description(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_description(session: Session) -> bytes | None:
     """RowDescription or NoData answers a Describe; in a Query it is one of several."""
     head = head_of(session)
     if head is not None and head.owed is OWED_DESCRIBE:
@@ -132,16 +123,6 @@ def on_description(
         head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE
     ):
         raise lost_track("a description")
-    return None
-
-
-def on_pass(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
-    """Changes nothing that is tracked here."""
     return None
 
 
@@ -173,12 +154,7 @@ def on_command_complete(
     return None
 
 
-def on_empty_query(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_empty_query(session: Session) -> bytes | None:
     """The text held no statement."""
     head = head_of(session)
     if head is None or (head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE):
@@ -189,12 +165,7 @@ def on_empty_query(
     return None
 
 
-def on_portal_suspended(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_portal_suspended(session: Session) -> bytes | None:
     """The portal has more rows: its outcome comes with the last fetch."""
     expected = take(session, OWED_EXECUTE)
     settle(session, expected, completed=1)
@@ -258,11 +229,11 @@ def on_ready(  # noqa: C901 - hot path
     if not queue:
         session.in_doubt = False
         if status == _IDLE and len(session.portals):
-            forget_portals(session)
+            session.portals.keep_held()
     return None
 
 
-_IDLE: Final = ord("I")
+_IDLE: Final = 0x49  # I
 
 
 def _complete(session: Session, expected: Expected) -> None:
@@ -275,8 +246,8 @@ def _complete(session: Session, expected: Expected) -> None:
 
 
 def _finish_query(session: Session, expected: Expected) -> None:
-    for change in reversed(expected.changes or ()):
-        change.space.undo(change.bound)
+    for bound in reversed(expected.changes):
+        bound.space.undo(bound)
     execution = expected.execution
     if execution is not None:
         finish(session, execution, "error" if execution.sqlstate else "ok")
@@ -285,12 +256,7 @@ def _finish_query(session: Session, expected: Expected) -> None:
 # --- COPY-in -----------------------------------------------------------------
 
 
-def on_copy_in(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_copy_in(session: Session) -> bytes | None:
     """Postgres reads COPY data now, and ignores every Sync until that ends."""
     head = head_of(session)
     if head is None or (head.owed is not OWED_QUERY and head.owed is not OWED_EXECUTE):
@@ -363,25 +329,44 @@ def on_parameter_status(
     return None
 
 
-HANDLERS: Final[dict[int, Handler]] = {
-    ord("1"): on_parse_complete,
-    ord("2"): on_bind_complete,
-    ord("3"): on_close_complete,
-    ord("A"): on_pass,
-    COMMAND_COMPLETE: on_command_complete,
-    ERROR: on_error,
-    ord("G"): on_copy_in,
-    ord("H"): on_pass,
-    ord("I"): on_empty_query,
-    ord("N"): on_pass,
-    ord("n"): on_description,
-    PARAMETER_STATUS: on_parameter_status,
-    ord("T"): on_description,
-    ord("c"): on_pass,
-    ord("s"): on_portal_suspended,
-    ord("t"): on_pass,
-    READY: on_ready,
-}
-"""Every message Postgres may send after login, but rows and COPY data. Absent, and so
-the end of the session: CopyBothResponse (replication), FunctionCallResponse, and all
-that belongs to the login."""
+def handle_reply(  # noqa: C901, PLR0911 - one way out a message type
+    session: Session, kind: int, data: bytes, start: int, end: int
+) -> bytes | None:
+    """Take one message of Postgres; rows and COPY data don't come here.
+
+    Raises:
+        BackendError: it does not belong after the login (CopyBothResponse, which is
+            replication's, and FunctionCallResponse do not), or answers nothing.
+    """
+    if kind == BIND_COMPLETE:
+        return on_bind_complete(session)
+    if kind == ROW_DESCRIPTION or kind == NO_DATA:  # noqa: PLR1714, SIM109 - fast
+        return on_description(session)
+    if kind == COMMAND_COMPLETE:
+        return on_command_complete(session, data, start, end)
+    if kind == READY:
+        return on_ready(session, data, start, end)
+    if kind == PARSE_COMPLETE:
+        return on_parse_complete(session)
+    if kind == CLOSE_COMPLETE:
+        return on_close_complete(session)
+    if kind == ERROR:
+        return on_error(session, data, start, end)
+    if kind == PARAMETER_STATUS:
+        return on_parameter_status(session, data, start, end)
+    if kind == PORTAL_SUSPENDED:
+        return on_portal_suspended(session)
+    if kind == EMPTY_QUERY:
+        return on_empty_query(session)
+    if kind == COPY_IN:
+        return on_copy_in(session)
+    if kind in _PASSED:
+        return None
+    message = f"unexpected message type {kind:#04x} from the server"
+    raise BackendError(message)
+
+
+_PASSED: Final = frozenset(
+    {COPY_OUT, COPY_DONE, NOTICE, NOTIFICATION, PARAMETER_DESCRIPTION}
+)
+"""These change nothing that is tracked here."""

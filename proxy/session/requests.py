@@ -1,8 +1,8 @@
 """What each message of the client does: judge, record, forward or replace.
 
-One handler a message type, `HANDLERS[type](session, data, start, end)`, for the whole
-message `data[start:end]`. It returns None to forward the message as it came, bytes to
-send in its place, or `HOLD` to wait for an answer of Postgres first. Pure.
+One handler a message type, for the whole message `data[start:end]`. It returns None to
+forward the message as it came, bytes to send in its place, or `HOLD` to wait for an
+answer of Postgres first. Pure.
 Next: `proxy.session.replies`, the other direction.
 Source: https://www.postgresql.org/docs/18/protocol-message-formats.html
 """
@@ -24,7 +24,6 @@ from proxy.session.expected import (
     OWED_PARSE,
     OWED_QUERY,
     SYNC,
-    Change,
     Expected,
 )
 from proxy.session.owing import expect, refuse_extended, send
@@ -40,21 +39,18 @@ from proxy.session.own_rules import (
 from proxy.session.sql_names import is_uncertain, name_key
 from proxy.wire.frames import (
     HEADER_BYTES,
-    INT32,
+    INT32_BYTES,
     LARGEST_MESSAGE,
     LARGEST_SMALL_MESSAGE,
     check_bind_values,
     check_parse_types,
     leading_string,
+    malformed,
     sole_string,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.session.session import Session
-
-    Handler = Callable[[Session, bytes, int, int], bytes | None]
 
 HOLD: Final = b"hold"
 """Sentinel, compared by identity: wait before handling this message."""
@@ -63,19 +59,19 @@ SKIPPED: Final = b""
 """Sent in place of what Postgres is known to ignore, and what can't be judged since it
 names what an ignored message would have made."""
 
-QUERY: Final = ord("Q")
-PARSE: Final = ord("P")
-BIND: Final = ord("B")
-EXECUTE: Final = ord("E")
-DESCRIBE_MESSAGE: Final = ord("D")
-CLOSE: Final = ord("C")
-SYNC_MESSAGE: Final = ord("S")
-FLUSH: Final = ord("H")
-COPY_DATA: Final = ord("d")
-COPY_DONE: Final = ord("c")
-COPY_FAIL: Final = ord("f")
-FUNCTION_CALL: Final = ord("F")
-TERMINATE: Final = ord("X")
+QUERY: Final = 0x51  # Q
+PARSE: Final = 0x50  # P
+BIND: Final = 0x42  # B
+EXECUTE: Final = 0x45  # E
+DESCRIBE_MESSAGE: Final = 0x44  # D
+CLOSE: Final = 0x43  # C
+SYNC_MESSAGE: Final = 0x53  # S
+FLUSH: Final = 0x48  # H
+COPY_DATA: Final = 0x64  # d
+COPY_DONE: Final = 0x63  # c
+COPY_FAIL: Final = 0x66  # f
+FUNCTION_CALL: Final = 0x46  # F
+TERMINATE: Final = 0x58  # X
 
 
 # --- the simple query protocol -----------------------------------------------
@@ -102,18 +98,8 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     return None
 
 
-def on_function_call(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
-    """Refuse: it runs any function by number, with no text to judge."""
-    return refuse_function_call(session)
-
-
 def refuse_function_call(session: Session) -> bytes:
-    """The stand-in for a FunctionCall, recorded."""
+    """Refuse a FunctionCall: it runs any function by number, with no text to judge."""
     decision = FUNCTION_CALL_REFUSED
     session.segment += 1
     refusal = session.refuse(decision, fragment(decision), "function_call")
@@ -147,8 +133,7 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
             bound.facts = judged.statements[0]
         if name:
             bound.names = names_fragment(statement=name)
-        change = Change(session.statements, bound, 0)
-        session.queue.append(Expected(OWED_PARSE, changes=[change]))
+        session.queue.append(Expected(OWED_PARSE, changes=[bound]))
     return None
 
 
@@ -168,7 +153,7 @@ def bind_names(
     name_start = data.find(0, portal_start, end) + 1
     position = data.find(0, name_start, end) + 1
     if not name_start or not position:
-        raise _malformed()
+        raise malformed()
     portal = data[portal_start : name_start - 1]
     name = data[name_start : position - 1]
     bound = session.statements.get(name_key(name))
@@ -204,8 +189,7 @@ def bind_names(
             opened.runs_text = bound.runs_text
         else:
             opened.names = bound.names
-        change = Change(session.portals, opened, 0)
-        session.queue.append(Expected(OWED_BIND, changes=[change]))
+        session.queue.append(Expected(OWED_BIND, changes=[opened]))
     return None, position
 
 
@@ -214,8 +198,8 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
 ) -> bytes | None:
     """Record the first run of a portal; let later fetches of it pass."""
     name = leading_string(data, start + HEADER_BYTES, end)
-    if end - start != HEADER_BYTES + len(name) + 1 + INT32.size:
-        raise _malformed()
+    if end - start != HEADER_BYTES + len(name) + 1 + INT32_BYTES:
+        raise malformed()
     portal = session.portals.get(name_key(name))
     if portal is not None and portal.is_uncertain(session.segment):
         return HOLD
@@ -239,9 +223,9 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
             session, judged.decision, judged.fragment, "execute", names=names
         )
     if not is_first:
-        expect(
-            session, Expected(OWED_EXECUTE, execution=portal.execution, portal=portal)
-        )
+        fetch = Expected(OWED_EXECUTE, portal.execution)
+        fetch.portal = portal
+        expect(session, fetch)
         return None
     expected = session.allow(judged, "execute", start, end, names)
     expected.portal = portal
@@ -267,33 +251,22 @@ def on_close(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     space = session.statements if kind == ord("S") else session.portals
     changes = []
     if space.get(name_key(name)) is not None:
-        bound = space.put(name_key(name), None, segment=session.segment)
-        changes.append(Change(space, bound, 0))
+        changes.append(space.put(name_key(name), None, segment=session.segment))
     session.queue.append(Expected(OWED_CLOSE, changes=changes))
     return None
 
 
-def on_sync(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_sync(session: Session, start: int, end: int) -> bytes | None:
     """End the segment: Postgres answers it, whatever happened before."""
     if end - start != HEADER_BYTES:
-        raise _malformed()
+        raise malformed()
     session.segment += 1
     session.skipping = False
     session.queue.append(MAYBE_SYNC if session.copying_in else SYNC)
     return None
 
 
-def on_flush(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_flush(start: int, end: int) -> bytes | None:
     """Forward: it changes nothing but when the answers come."""
     _check_empty(start, end)
     return None
@@ -302,22 +275,7 @@ def on_flush(
 # --- COPY and the end --------------------------------------------------------
 
 
-def on_copy_data(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
-    """Forward unread: outside a COPY-in, which was judged, Postgres ignores it."""
-    return None
-
-
-def on_copy_done(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_copy_done(session: Session, start: int, end: int) -> bytes | None:
     """Forward, and note where the COPY-in ends among the messages sent."""
     _check_empty(start, end)
     _end_copy(session)
@@ -342,12 +300,7 @@ def _may_copy_in(expected: Expected) -> bool:
     return execution is not None and execution.judged.copies_in
 
 
-def on_terminate(
-    session: Session,
-    data: bytes,
-    start: int,
-    end: int,
-) -> bytes | None:
+def on_terminate(session: Session, start: int, end: int) -> bytes | None:
     """End the session as the client asks; what it sent before is still forwarded."""
     _check_empty(start, end)
     session.said_goodbye = True
@@ -355,35 +308,74 @@ def on_terminate(
     return None
 
 
-HANDLERS: Final[dict[int, Handler]] = {
-    QUERY: on_query,
-    PARSE: on_parse,
-    BIND: on_bind,
-    EXECUTE: on_execute,
-    DESCRIBE_MESSAGE: on_describe,
-    CLOSE: on_close,
-    SYNC_MESSAGE: on_sync,
-    FLUSH: on_flush,
-    COPY_DATA: on_copy_data,
-    COPY_DONE: on_copy_done,
-    COPY_FAIL: on_copy_fail,
-    FUNCTION_CALL: on_function_call,
-    TERMINATE: on_terminate,
-}
-"""Every message that a client may send once it is logged in."""
+def handle_request(  # noqa: C901, PLR0911, PLR0912 - one way out a message type
+    session: Session, kind: int, data: bytes, start: int, end: int
+) -> bytes | None:
+    """What to do with a whole message of a type that `longest` knows."""
+    if kind == BIND:
+        return on_bind(session, data, start, end)
+    if kind == DESCRIBE_MESSAGE:
+        return on_describe(session, data, start, end)
+    if kind == EXECUTE:
+        return on_execute(session, data, start, end)
+    if kind == SYNC_MESSAGE:
+        return on_sync(session, start, end)
+    if kind == QUERY:
+        return on_query(session, data, start, end)
+    if kind == PARSE:
+        return on_parse(session, data, start, end)
+    if kind == CLOSE:
+        return on_close(session, data, start, end)
+    if kind == FLUSH:
+        return on_flush(start, end)
+    if kind == COPY_DATA:
+        # Forwarded unread: outside a COPY-in, which was judged, Postgres ignores it.
+        return None
+    if kind == COPY_DONE:
+        return on_copy_done(session, start, end)
+    if kind == COPY_FAIL:
+        return on_copy_fail(session, data, start, end)
+    if kind == FUNCTION_CALL:
+        return refuse_function_call(session)
+    if kind == TERMINATE:
+        return on_terminate(session, start, end)
+    raise unacceptable(kind, end - start)
 
-LONGEST: Final = {
-    kind: LARGEST_MESSAGE
-    if kind in {QUERY, PARSE, BIND, COPY_DATA, FUNCTION_CALL}
+
+_HOLD_DATA: Final = frozenset({QUERY, PARSE, BIND, COPY_DATA, FUNCTION_CALL})
+_HOLD_NONE: Final = frozenset(
+    {
+        EXECUTE,
+        DESCRIBE_MESSAGE,
+        CLOSE,
+        SYNC_MESSAGE,
+        FLUSH,
+        COPY_DONE,
+        COPY_FAIL,
+        TERMINATE,
+    }
+)
+_LONGEST: Final = [
+    LARGEST_MESSAGE
+    if kind in _HOLD_DATA
     else LARGEST_SMALL_MESSAGE
-    for kind in HANDLERS
-}
-"""What Postgres accepts: SocketBackend in PostgreSQL src/backend/tcop/postgres.c."""
+    if kind in _HOLD_NONE
+    else -1
+    for kind in range(256)
+]
+
+
+def longest(kind: int) -> int:
+    """The greatest length that Postgres accepts of a message type; -1 for no type.
+
+    Source: SocketBackend in PostgreSQL src/backend/tcop/postgres.c.
+    """
+    return _LONGEST[kind]
 
 
 def unacceptable(kind: int, length: int) -> FrontendError:
     """The error for a message that Postgres would not accept either."""
-    if kind in HANDLERS:
+    if longest(kind) >= 0:
         return FrontendError(f"invalid message length {length}")
     return FrontendError(f"invalid frontend message type {kind}")
 
@@ -403,8 +395,4 @@ def _target(data: bytes, start: int, end: int) -> tuple[int, bytes]:
 
 def _check_empty(start: int, end: int) -> None:
     if end - start != HEADER_BYTES:
-        raise _malformed()
-
-
-def _malformed() -> FrontendError:
-    return FrontendError("invalid message format")
+        raise malformed()

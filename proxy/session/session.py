@@ -11,7 +11,7 @@ Source: https://www.postgresql.org/docs/18/protocol-flow.html
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import (
     BackendError,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.policy.decision import Decision
     from proxy.session.judge import Judge, Judged
     from proxy.session.names import Bound
+    from proxy.tally import Tally
     from proxy.wire.frames import BindStream
 
 MOST_UNANSWERED = 10_000
@@ -41,7 +42,7 @@ sends at the latest when its 8 kB buffer is full, which some 1,600 of the smalle
 replies fill, so this never waits for what does not come."""
 
 
-class Limits(NamedTuple):
+class Limits:
     """Ceilings of one session, each with its reason.
 
     Attributes:
@@ -50,19 +51,18 @@ class Limits(NamedTuple):
         portals: portals alive at once, likewise.
     """
 
-    statement_bytes: int = 1024 * 1024
-    statements: int = 5_000
-    portals: int = 5_000
+    __slots__ = ("portals", "statement_bytes", "statements")
 
-
-class Meter(Protocol):
-    """The counters that a session bumps; `proxy.metrics.Metrics` is one."""
-
-    def statement(self, role: str, kind: str, *, rule: str, decision_s: float) -> None:
-        """Count a judged text; `rule` is that of the refusal, or "" if allowed."""
-
-    def outcome(self, role: str, status: Status, seconds: float) -> None:
-        """Count the end of a forwarded statement."""
+    def __init__(
+        self,
+        *,
+        statement_bytes: int = 1024 * 1024,
+        statements: int = 5_000,
+        portals: int = 5_000,
+    ) -> None:
+        self.statement_bytes = statement_bytes
+        self.statements = statements
+        self.portals = portals
 
 
 class Ending(NamedTuple):
@@ -70,25 +70,6 @@ class Ending(NamedTuple):
 
     reason: str
     report: ErrorReport | None
-
-
-class Uncommitted:
-    """An allowed statement whose record is not written yet, and where its bytes are.
-
-    `piece` indexes `to_backend`, `start` and `end` lie within that piece; `record`
-    indexes `records`.
-    """
-
-    __slots__ = ("end", "expected", "piece", "record", "start")
-
-    def __init__(
-        self, piece: int, start: int, end: int, *, record: int, expected: Expected
-    ) -> None:
-        self.piece = piece
-        self.start = start
-        self.end = end
-        self.record = record
-        self.expected = expected
 
 
 class Session:
@@ -109,7 +90,7 @@ class Session:
         *,
         token: str,
         clock: Callable[[], float],
-        meter: Meter,
+        tally: Tally,
         limits: Limits | None = None,
         watched: dict[str, str] | None = None,
     ) -> None:
@@ -120,7 +101,7 @@ class Session:
             records: makes this session's record fragments.
             token: unguessable word of letters and digits, this session's own.
             clock: monotonic seconds.
-            meter: counters.
+            tally: where to count.
             limits: ceilings.
             watched: run-time parameters whose report with another value is an alarm.
         """
@@ -128,7 +109,7 @@ class Session:
         self.under = judge.under(quarantined=False)
         self.made = records
         self.clock = clock
-        self.meter = meter
+        self.tally = tally
         self.limits = limits or Limits()
         self.watched = watched or {}
         self.quarantined = False
@@ -149,7 +130,7 @@ class Session:
         self.records: list[bytes] = []
         self.to_backend: list[bytes] = []
         self.to_frontend: list[bytes] = []
-        self.uncommitted: list[Uncommitted] = []
+        self.uncommitted: list[Expected] = []
         self.ending: Ending | None = None
         self.decision_s = 0.0
         self.run = 0
@@ -279,22 +260,19 @@ class Session:
     ) -> Expected:
         """Record an allowed statement whose message is `data[pos:end]`."""
         self._serial = serial = self._serial + 1
-        self.meter.statement(
+        self.tally.statement(
             self.judge.role, judged.kind, rule="", decision_s=self.decision_s
         )
+        self.decision_s = 0.0
+        execution = Execution(serial, judged, self.clock())
+        execution.piece = len(self.to_backend)
+        execution.start = pos - self.run
+        execution.end = end - self.run
+        execution.record = len(self.records)
         expected = Expected(
-            OWED_QUERY if message == "query" else OWED_EXECUTE,
-            Execution(serial, judged, self.clock()),
+            OWED_QUERY if message == "query" else OWED_EXECUTE, execution
         )
-        self.uncommitted.append(
-            Uncommitted(
-                len(self.to_backend),
-                pos - self.run,
-                end - self.run,
-                record=len(self.records),
-                expected=expected,
-            )
-        )
+        self.uncommitted.append(expected)
         self.records.append(
             self.made.statement(serial, judged.fragment, message=message, names=names)
         )
@@ -309,7 +287,7 @@ class Session:
     ) -> Refusal:
         """Record a refused message and make its stand-in."""
         self._serial = serial = self._serial + 1
-        self.meter.statement(
+        self.tally.statement(
             self.judge.role,
             decision.kind,
             rule=decision.rule,
@@ -343,7 +321,7 @@ class Session:
     def record_outcome(self, execution: Execution, status: Status) -> None:
         """Record how a statement ended."""
         seconds = self.clock() - execution.started_s
-        self.meter.outcome(self.judge.role, status, seconds)
+        self.tally.outcome(self.judge.role, status, seconds)
         self.records.append(
             self.made.outcome(
                 execution.serial,

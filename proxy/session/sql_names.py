@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from typing_extensions import override
 
 from proxy.audit.records import names_fragment
-from proxy.session.expected import Change
 from proxy.sql.facts import Facts, Flag
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ NAME_BYTES: Final = 63
 
 def name_key(name: bytes) -> bytes:
     """As much of a name as Postgres compares."""
-    return name[:NAME_BYTES]
+    return name if len(name) <= NAME_BYTES else name[:NAME_BYTES]
 
 
 class PreparedFacts(Mapping[str, Facts]):
@@ -56,7 +55,7 @@ class PreparedFacts(Mapping[str, Facts]):
 
 def rename(session: Session, judged: Judged, expected: Expected) -> None:
     """Speculatively carry out what SQL does to the session's names."""
-    changes: list[Change] = []
+    changes: list[Bound] = []
     for number, facts in enumerate(judged.statements):
         for effect in facts.names:
             verb = effect.verb
@@ -64,17 +63,20 @@ def rename(session: Session, judged: Judged, expected: Expected) -> None:
                 bound = _set(session, session.statements, effect.name, judged)
                 bound.facts = facts.prepared
                 bound.runs_text = False
-                changes.append(Change(session.statements, bound, number + 1))
+                bound.after = number + 1
+                changes.append(bound)
             elif verb == "declare" and effect.name is not None:
                 bound = _set(session, session.portals, effect.name, judged)
                 bound.is_cursor = True
                 bound.names = names_fragment(portal=bound.name)
                 bound.is_held = Flag.WITH_HOLD in facts.flags
                 bound.runs_text = False
-                changes.append(Change(session.portals, bound, number + 1))
+                bound.after = number + 1
+                changes.append(bound)
             else:
-                for space, bound in _closed(session, verb, effect.name):
-                    changes.append(Change(space, bound, number + 1))
+                for bound in _closed(session, verb, effect.name):
+                    bound.after = number + 1
+                    changes.append(bound)
     expected.changes = changes
 
 
@@ -82,9 +84,7 @@ def _set(session: Session, space: NameSpace, name: str, judged: Judged) -> Bound
     return space.put(name_key(name.encode()), judged, segment=session.segment)
 
 
-def _closed(
-    session: Session, verb: str, name: str | None
-) -> Iterator[tuple[NameSpace, Bound]]:
+def _closed(session: Session, verb: str, name: str | None) -> Iterator[Bound]:
     spaces = {
         "deallocate": [session.statements],
         "close": [session.portals],
@@ -99,7 +99,7 @@ def _closed(
         )
         for key in keys:
             if space.get(key) is not None:
-                yield space, space.put(key, None, segment=session.segment)
+                yield space.put(key, None, segment=session.segment)
 
 
 def is_uncertain(session: Session, judged: Judged) -> bool:

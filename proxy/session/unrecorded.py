@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.audit.judged import judged_fragment
-from proxy.session.expected import OWED_EXECUTE, OWED_QUERY, OWED_SYNC
+from proxy.session.expected import NO_CHANGES, OWED_EXECUTE, OWED_QUERY, OWED_SYNC
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
 
 if TYPE_CHECKING:
@@ -21,35 +21,34 @@ if TYPE_CHECKING:
 
 def refuse_unrecorded(session: Session) -> None:
     """See `Session.refuse_unrecorded`."""
-    for item in reversed(session.uncommitted):
-        expected = item.expected
+    for expected in reversed(session.uncommitted):
         execution = expected.execution
         if execution is None or _ends_transaction(session, expected, execution):
             continue
         if execution.finished:
             # Postgres skips it anyway; what is refused has no outcome.
-            del session.records[item.record + 1]
+            del session.records[execution.record + 1]
         execution.finished = execution.ran = True
         session.statements_denied += 1
         refusal = session.take_back(execution.serial)
-        piece = session.to_backend[item.piece]
+        piece = session.to_backend[execution.piece]
         simple = expected.owed is OWED_QUERY
         instead = refusal.as_query() if simple else refusal.as_parse(unnamed=False)
-        session.to_backend[item.piece] = (
-            piece[: item.start] + instead + piece[item.end :]
+        session.to_backend[execution.piece] = (
+            piece[: execution.start] + instead + piece[execution.end :]
         )
-        session.records[item.record] = session.made.statement(
+        session.records[execution.record] = session.made.statement(
             execution.serial,
             judged_fragment(execution.judged.analysis, AUDIT_IS_UNAVAILABLE),
             message="query" if simple else "execute",
         )
-        for change in reversed(expected.changes or ()):
-            change.space.undo(change.bound)
+        for bound in reversed(expected.changes):
+            bound.space.undo(bound)
         if expected.portal is not None:
             expected.portal.execution = None
         expected.refusal = refusal
         expected.execution = None
-        expected.changes = None
+        expected.changes = NO_CHANGES
     session.uncommitted.clear()
 
 

@@ -8,21 +8,44 @@ Source: https://www.postgresql.org/docs/18/protocol-overview.html#PROTOCOL-MESSA
 
 from __future__ import annotations
 
-import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.errors import FrontendError
 
-HEADER: Final = struct.Struct(">BI")
-"""Type byte and length, read in place."""
-UINT16: Final = struct.Struct(">H")
-INT32: Final = struct.Struct(">i")
+if TYPE_CHECKING:
+    # Machine integers where this module is compiled, plain ones where it is not.
+    from mypy_extensions import i64
 
 HEADER_BYTES: Final = 5
+INT32_BYTES: Final = 4
 LARGEST_MESSAGE: Final = 0x3FFFFFFE
 """PQ_LARGE_MESSAGE_LIMIT is MaxAllocSize - 1: PostgreSQL src/include/libpq/libpq.h."""
 LARGEST_SMALL_MESSAGE: Final = 10_000
 """PQ_SMALL_MESSAGE_LIMIT: for every message that holds no data of the user's."""
+
+
+def uint16_at(data: bytes, at: i64) -> i64:
+    """The big-endian unsigned 16-bit number at an offset.
+
+    Raises:
+        IndexError: it is not whole.
+    """
+    high: i64 = data[at]
+    low: i64 = data[at + 1]
+    return high << 8 | low
+
+
+def uint32_at(data: bytes, at: i64) -> i64:
+    """The big-endian unsigned 32-bit number at an offset.
+
+    Raises:
+        IndexError: it is not whole.
+    """
+    first: i64 = data[at]
+    second: i64 = data[at + 1]
+    third: i64 = data[at + 2]
+    fourth: i64 = data[at + 3]
+    return first << 24 | second << 16 | third << 8 | fourth
 
 
 def sole_string(data: bytes, start: int, end: int) -> bytes:
@@ -43,6 +66,8 @@ def leading_string(data: bytes, start: int, end: int) -> bytes:
     Raises:
         FrontendError: there is no NUL before `end`.
     """
+    if start < end and data[start] == 0:
+        return b""
     stop = data.find(0, start, end)
     if stop < 0:
         message = "invalid string in message"
@@ -50,43 +75,50 @@ def leading_string(data: bytes, start: int, end: int) -> bytes:
     return data[start:stop]
 
 
-def check_parse_types(data: bytes, start: int, end: int) -> None:
+def check_parse_types(data: bytes, start: i64, end: i64) -> None:
     """Check the tail of a Parse: an int16 count and as many type OIDs, nothing more.
 
     Raises:
         FrontendError: the count and the length disagree.
     """
-    if end - start < 2 or end - start != 2 + 4 * UINT16.unpack_from(data, start)[0]:
-        message = "invalid message format"
-        raise FrontendError(message)
+    if end - start < 2 or end - start != 2 + 4 * uint16_at(data, start):
+        raise malformed()
 
 
-def check_bind_values(data: bytes, start: int, end: int) -> None:
+def check_bind_values(data: bytes, start: i64, end: i64) -> None:
     """Check the tail of a whole Bind: format codes, values, result format codes.
 
     Raises:
         FrontendError: a count or length disagrees with the message's own length.
     """
-    try:
-        position = start + 2 + 2 * UINT16.unpack_from(data, start)[0]
-        (values,) = UINT16.unpack_from(data, position)
-        position += 2
-        for _ in range(values):
-            (length,) = INT32.unpack_from(data, position)
-            position += 4
-            if length > 0:
-                position += length
-            elif length < -1:
-                position = end + 1
-            if position > end:
-                break
-        if position <= end:
-            position += 2 + 2 * UINT16.unpack_from(data, position)[0]
-    except struct.error:
-        position = end + 1
-    if position != end:
-        message = "invalid message format"
-        raise FrontendError(message)
+    if start + 2 > end:
+        raise malformed()
+    at = start + 2 + 2 * uint16_at(data, start)
+    if at + 2 > end:
+        raise malformed()
+    values = uint16_at(data, at)
+    at += 2
+    while values > 0:
+        if at + 4 > end:
+            raise malformed()
+        length = uint32_at(data, at)
+        at += 4
+        if length < 0x80000000:
+            at += length
+        elif length != _NULL:
+            raise malformed()
+        values -= 1
+    if at + 2 > end or at + 2 + 2 * uint16_at(data, at) != end:
+        raise malformed()
+
+
+_NULL: Final = 0xFFFFFFFF
+"""The length -1, which stands for NULL; there is no other negative one."""
+
+
+def malformed() -> FrontendError:
+    """Lengths and counts in a message of the client disagree."""
+    return FrontendError("invalid message format")
 
 
 class BindStream:
@@ -120,8 +152,7 @@ class BindStream:
                 position += step
                 continue
             if not self._field:
-                message = "invalid message format"
-                raise FrontendError(message)
+                raise malformed()
             wanted = self._field - len(self._partial)
             self._partial += data[position : position + wanted]
             position += wanted
@@ -136,14 +167,12 @@ class BindStream:
             FrontendError: it ended in the middle of a field, or too early.
         """
         if self._field or self._skip or self._partial:
-            message = "invalid message format"
-            raise FrontendError(message)
+            raise malformed()
 
     def _number(self, number: int) -> None:
         if self._field == 4:
             if number < -1:
-                message = "invalid message format"
-                raise FrontendError(message)
+                raise malformed()
             self._skip = max(number, 0)
             self._values -= 1
         else:

@@ -78,7 +78,7 @@ class Bench:
             records,
             token="bench",
             clock=time.perf_counter,
-            meter=Metrics(version="bench", started=0.0),
+            tally=Metrics(version="bench", started=0.0).tally,
         )
         self.recorded: list[bytes] = []
 

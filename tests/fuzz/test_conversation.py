@@ -38,7 +38,7 @@ FUZZ = settings(
     deadline=None,
 )
 JUDGE = judge_of("migrator")
-FEW_NAMES = Limits(16_384, 4, 3)
+FEW_NAMES = Limits(statement_bytes=16_384, statements=4, portals=3)
 
 seeds = st.integers(0, 1 << 48).map(Random)
 lengths = st.integers(1, 40)

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 def test_a_scrape_reads_back() -> None:
     metrics = Metrics(version="1.2.3", started=0.0)
-    metrics.statement("developer", "ddl", rule='a"b\\\n', decision_s=3e-3)
+    metrics.tally.statement("developer", "ddl", rule='a"b\\\n', decision_s=3e-3)
     text = render(metrics.snapshot(7.0)).decode()
     families = {f.name: f for f in text_string_to_metric_families(text)}
     assert families.keys() == {m.name.removesuffix("_total") for m in TABLE}

@@ -22,12 +22,12 @@ from proxy.metrics import (
 
 def busy() -> Metrics:
     metrics = Metrics(version="1.2.3", started=100.0)
-    metrics.statement("developer", "read", rule="", decision_s=2e-6)
-    metrics.statement("developer", "read", rule="", decision_s=3e-3)
-    metrics.statement("developer", "ddl", rule="developer.no-ddl", decision_s=9.0)
-    metrics.outcome("developer", "ok", 0.002)
-    metrics.outcome("developer", "error", 4000.0)
-    metrics.outcome("migrator", "ok", 0.1)
+    metrics.tally.statement("developer", "read", rule="", decision_s=2e-6)
+    metrics.tally.statement("developer", "read", rule="", decision_s=3e-3)
+    metrics.tally.statement("developer", "ddl", rule="developer.no-ddl", decision_s=9.0)
+    metrics.tally.outcome("developer", "ok", 0.002)
+    metrics.tally.outcome("developer", "error", 4000.0)
+    metrics.tally.outcome("migrator", "ok", 0.1)
     metrics.session_opened("developer")
     metrics.session_opened("developer")
     metrics.session_closed("developer")
@@ -147,8 +147,8 @@ def test_series_have_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SERIES", 3)
     metrics = Metrics(version="1", started=0.0)
     for number in range(10):
-        metrics.statement(f"r{number}", "read", rule=f"x{number}", decision_s=0)
-        metrics.outcome(f"r{number}", "ok", 0.1)
+        metrics.tally.statement(f"r{number}", "read", rule=f"x{number}", decision_s=0)
+        metrics.tally.outcome(f"r{number}", "ok", 0.1)
     shown: Any = metrics.snapshot(0.0)
     for name in ("statements_total", "refusals_total", "statement_outcomes_total"):
         series = shown.values[f"pgwarden_{name}"]

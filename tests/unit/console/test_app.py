@@ -20,7 +20,7 @@ async def get(
     path: str, method: str = "GET", problems: Sequence[str] = ()
 ) -> tuple[int, dict[str, str], bytes]:
     metrics = Metrics(version="1.2.3", started=0.0)
-    metrics.statement("developer", "ddl", rule="<script>", decision_s=0.1)
+    metrics.tally.statement("developer", "ddl", rule="<script>", decision_s=0.1)
     metrics.session_opened("developer")
 
     async def snapshot() -> Snapshot:

@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from proxy.audit.records import SessionRecords
+from proxy.metrics import Metrics
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.session.judge import Judge
@@ -202,14 +203,6 @@ def judge_of(role: str, policy: str = "production") -> Judge:
     return Judge(Policy(load(text, source=policy)), role, database="shop")
 
 
-class NoMeter:
-    def statement(self, role: str, kind: str, *, rule: str, decision_s: float) -> None:
-        pass
-
-    def outcome(self, role: str, status: str, seconds: float) -> None:
-        pass
-
-
 class Playbook:
     """A session with its shell: records are written first, then the bytes leave."""
 
@@ -235,7 +228,7 @@ class Playbook:
             made,
             token=TOKEN,
             clock=lambda: float(next(ticks)),
-            meter=NoMeter(),
+            tally=Metrics(version="test", started=0.0).tally,
             limits=limits,
             watched=watched,
         )
