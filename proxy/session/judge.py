@@ -6,7 +6,7 @@ the same answer. Pure. Next: `proxy.sql.analyse` and `proxy.policy.evaluate`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
@@ -29,7 +29,12 @@ GENERATION_BYTES = 4 * 1024 * 1024
 facts beside them take a few times as much."""
 JUDGED_BYTES = 1024
 """What a judged text takes beside text and fragment, roughly."""
+SEEN = 4096
+"""Hashes of texts that came once; one that meets another's place takes it. Only whether
+a verdict is kept hangs on them: it is found by the exact bytes."""
 _NOTHING_PREPARED: Mapping[str, Facts] = {}
+_COPY_IN: Final = Kind.COPY_IN
+"""An enum's attribute costs ten times a global's."""
 
 
 class Judged:
@@ -171,7 +176,7 @@ class Judge:
                     text, prepared or _NOTHING_PREPARED, quarantined=quarantined
                 )
                 if len(text) <= CACHED_TEXT_BYTES and not judged.executes:
-                    cache.put(judged)
+                    cache.offer(judged)
         return judged
 
     def _judge(
@@ -179,7 +184,7 @@ class Judge:
     ) -> Judged:
         analysis = analyse(text)
         statements = analysis.statements
-        renames = executes = False
+        renames = executes = copies_in = False
         for facts in statements:
             if facts.names:
                 renames = True
@@ -190,6 +195,8 @@ class Judge:
             decision = self._decide(analysis, statements, quarantined=quarantined)
         except UnfitExecuteError as unfit:
             decision = unfit.decision
+        for facts in statements:
+            copies_in = copies_in or _COPY_IN in facts.kinds
         recorded = analysis
         if executes:
             # The text does not show what runs; let the record's facts do.
@@ -202,7 +209,7 @@ class Judge:
             fragment=judged_fragment(recorded, decision, policy=self.version),
             renames=renames,
             executes=executes,
-            copies_in=any(Kind.COPY_IN in facts.kinds for facts in statements),
+            copies_in=copies_in,
             under=self._under_quarantine if quarantined else self.version,
         )
 
@@ -252,24 +259,38 @@ def resolve_executes(
 
 
 class _Generations:
-    """A bounded cache: what is used stays young, the old half is dropped."""
+    """A bounded cache: what is used stays young, the old half is dropped.
 
-    __slots__ = ("_bytes", "_old", "young")
+    A text is kept when it comes a second time. Most that come once never come again
+    (their values are written into them), and to keep each for a while would drive what
+    is used out of the processor's caches, besides ours.
+    """
+
+    __slots__ = ("_bytes", "_old", "_seen", "young")
 
     def __init__(self) -> None:
         self.young: dict[bytes, Judged] = {}
         self._old: dict[bytes, Judged] = {}
         self._bytes = 0
+        self._seen = [0] * SEEN
 
     def promoted(self, text: bytes) -> Judged | None:
         """The verdict on a text of the old half, which is young again then."""
         judged = self._old.get(text)
         if judged is not None:
-            self.put(judged)
+            self._put(judged)
         return judged
 
-    def put(self, judged: Judged) -> None:
-        """Keep a verdict for as long as there is room."""
+    def offer(self, judged: Judged) -> None:
+        """Keep a verdict, if its text was seen lately, for as long as there is room."""
+        mark = hash(judged.text)
+        place = mark % SEEN
+        if self._seen[place] == mark:
+            self._put(judged)
+        else:
+            self._seen[place] = mark
+
+    def _put(self, judged: Judged) -> None:
         size = len(judged.text) + len(judged.fragment) + JUDGED_BYTES
         if self._bytes + size > GENERATION_BYTES:
             self._old = self.young

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.session import judge as judging
-from proxy.session.judge import Judge
+from proxy.session.judge import Judge, Judged
 from proxy.sql.analyse import analyse
 from tests.unit.session.playbook import judge_of
 
@@ -65,8 +65,16 @@ def test_what_depends_on_names_is_not_kept(judge: Judge) -> None:
     assert not second.decision.allowed
 
 
-def test_the_same_bytes_are_judged_once_and_no_others(judge: Judge) -> None:
+def kept(judge: Judge, text: bytes) -> Judged:
+    """The verdict on a text that has come twice."""
+    judge.judge(text)
+    return judge.judge(text)
+
+
+def test_a_text_that_comes_again_is_kept_and_no_other(judge: Judge) -> None:
+    once = judge.judge(b"SELECT 1")
     first = judge.judge(b"SELECT 1")
+    assert first is not once
     assert judge.judge(b"SELECT 1") is first
     assert judge.judge(b"SELECT 1 ") is not first
     assert judge.judge(b"SELECT 1", quarantined=True) is not first
@@ -74,16 +82,16 @@ def test_the_same_bytes_are_judged_once_and_no_others(judge: Judge) -> None:
 
 def test_long_texts_are_judged_anew(judge: Judge) -> None:
     text = b"SELECT 1 --" + b"x" * judging.CACHED_TEXT_BYTES
-    assert judge.judge(text) is not judge.judge(text)
+    assert kept(judge, text) is not judge.judge(text)
 
 
 def test_what_is_used_stays_and_the_rest_goes(
     judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "GENERATION_BYTES", 20_000)
-    used, forgotten = judge.judge(b"SELECT 'used'"), judge.judge(b"SELECT 'forgotten'")
+    used, forgotten = kept(judge, b"SELECT 'used'"), kept(judge, b"SELECT 'forgotten'")
     for number in range(60):
-        judge.judge(b"SELECT %d" % number)
+        kept(judge, b"SELECT %d" % number)
         assert judge.judge(b"SELECT 'used'") is used
     assert judge.judge(b"SELECT 'forgotten'") is not forgotten
 
