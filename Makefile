@@ -2,6 +2,7 @@
 #   make demo    a guarded Postgres with sample data, until Ctrl-C
 #   make test    the tests
 # Everything lands in .venv/, which `make setup` makes; nothing needs root, Docker, a system Postgres or Node.
+# Where there is a C compiler the path of every statement is compiled; PGWARDEN_COMPILE=never runs the sources as they stand.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -23,6 +24,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv/ with everything that the other targets need (quick when nothing changed)
+	@$(BIN)/python hatch_build.py
 
 # A usable Python has venv and ensurepip (Debian packs them apart, as python3-venv). A version manager's
 # stub may exist for a version that is not installed, so each candidate is run, not only looked up.

@@ -109,6 +109,12 @@ class UnavailableError(PgwardenError):
     sqlstate = CANNOT_CONNECT_NOW
 
 
+class AuditUnavailable(UnavailableError):  # noqa: N818 - named for what it says
+    """The audit log can't be written now, so nothing may be forwarded."""
+
+    sqlstate = AUDIT_UNAVAILABLE
+
+
 class ConfigError(PgwardenError):
     """A setting, policy or certificate is wrong: one line, told to the operator."""
 

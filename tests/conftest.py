@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from proxy.compiled import check_compiled
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# What is tested must be what the sources say.
+check_compiled()
 
 pytest_plugins = ["tests.fix_postgres", "tests.fix_proxy"]
 

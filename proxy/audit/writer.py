@@ -22,7 +22,7 @@ from proxy.audit.chain import Chain
 from proxy.audit.checkpoint import Checkpoint, Link
 from proxy.audit.file import AppendFile
 from proxy.audit.folder import WORKER_NAME, file_name, latest_link
-from proxy.errors import AUDIT_UNAVAILABLE, ConfigError, UnavailableError
+from proxy.errors import AuditUnavailable, ConfigError
 from proxy.metrics import AuditCounters
 
 if TYPE_CHECKING:
@@ -43,16 +43,10 @@ thousands of outcomes. New statements are refused meanwhile, so few are added.""
 _log = structlog.get_logger(component="audit")
 
 
-class AuditUnavailable(UnavailableError):  # noqa: N818  (named for what it says)
-    """The audit log can't be written now, so the statement must not be forwarded."""
-
-    sqlstate = AUDIT_UNAVAILABLE
-
-
 class ChainWriter:
     """Appends records to this worker's newest file; exactly one exists a worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings
         self,
         folder: Path,
         *,
@@ -61,6 +55,7 @@ class ChainWriter:
         counters: AuditCounters | None = None,
         durability: Durability = "page-cache",
         checkpoint_every: int = CHECKPOINT_EVERY,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
     ) -> None:
         """Take the worker's lock and open a new file, chained to the last one.
 
@@ -74,6 +69,7 @@ class ChainWriter:
             counters: where to count; see `proxy.metrics`.
             durability: see `Durability`.
             checkpoint_every: records between two periodic checkpoints.
+            max_kept_bytes: see `MAX_KEPT_BYTES`.
 
         Raises:
             ConfigError: the folder can't be used, or another process writes as this
@@ -88,6 +84,7 @@ class ChainWriter:
         self.counters = counters or AuditCounters()
         self._is_synced = durability == "fdatasync"
         self._checkpoint_every = checkpoint_every
+        self._max_kept_bytes = max_kept_bytes
         self._chain = Chain()
         self._file: AppendFile | None = None
         self._previous: Link | None = None
@@ -144,11 +141,11 @@ class ChainWriter:
         """Take records of what has already happened; the next append writes them first.
 
         For outcomes, ends of sessions and refusals: refusing can't undo them, so they
-        wait out an outage in memory (up to `MAX_KEPT_BYTES`; what is lost beyond that
+        wait out an outage in memory (up to a ceiling; what is lost beyond that
         is counted, and stated in the log).
         """
         for fragment in fragments:
-            has_room = self._kept_bytes + len(fragment) <= MAX_KEPT_BYTES
+            has_room = self._kept_bytes + len(fragment) <= self._max_kept_bytes
             if not has_room or b"\n" in fragment:
                 # A newline would be our bug; kept, it would block all that follows.
                 self._lost_records += 1

@@ -19,6 +19,7 @@ from proxy.cli.explain import explain
 from proxy.cli.identity import identity_app
 from proxy.cli.policy import policy_app
 from proxy.cli.serve import serve
+from proxy.compiled import check_compiled, is_compiled
 from proxy.errors import ConfigError, PgwardenError
 
 app = typer.Typer(
@@ -42,7 +43,8 @@ app.add_typer(audit_app, name="audit")
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
     if value:
-        typer.echo(f"pgwarden {version('pgwarden')}")
+        form = "compiled" if is_compiled() else "interpreted"
+        typer.echo(f"pgwarden {version('pgwarden')} ({form})")
         raise typer.Exit
 
 
@@ -62,6 +64,7 @@ def _root(
 def main() -> None:
     """Run the command line; never a traceback for what can be expected."""
     try:
+        check_compiled()
         app()
     except PgwardenError as error:
         for line in error.message.splitlines():

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
-from proxy.audit.writer import AuditUnavailable
+from proxy.errors import AuditUnavailable
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
-
-    from proxy.audit.writer import ChainWriter
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
@@ -28,6 +26,23 @@ OUTCOME_DELAY_S = 0.02
 
 PROBE_EVERY_S = 1.0
 """How often a log that can't be written is tried again when no statement comes."""
+
+
+class Log(Protocol):
+    """Where records go; `proxy.audit.writer.ChainWriter` is one."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the last append succeeded."""
+
+    def append(self, fragments: Sequence[bytes], at: float, /) -> None:
+        """Write all or none; raises AuditUnavailable."""
+
+    def keep(self, fragments: Sequence[bytes], /) -> None:
+        """Write these before anything else when it is back."""
+
+    def close(self, at: float, /) -> None:
+        """Write what is left, and end."""
 
 
 class Committable(Protocol):
@@ -54,7 +69,7 @@ class Committer:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        writer: ChainWriter,
+        writer: Log,
         *,
         wall_clock: Callable[[], float],
     ) -> None:

@@ -40,8 +40,9 @@ MAX_WITH_DEPTH: Final = 64
 
 NO_NAMES: Final[frozenset[str]] = frozenset()
 NO_FLAGS: Final[frozenset[Flag]] = frozenset()
+NO_KINDS: Final[frozenset[Kind]] = frozenset()
 ONLY_READ: Final = frozenset({Kind.READ})
-ONLY_SELECT: Final = ("select",)
+ONLY_SELECT: Final[tuple[str, ...]] = ("select",)
 READING_VERBS: Final = frozenset(
     {"SelectStmt", "ExplainStmt", "DeclareCursorStmt", "PrepareStmt", "CopyStmt"}
 )
@@ -60,30 +61,48 @@ class TooDeepError(ValueError):
 class Walk:
     """What has been gathered from one statement so far.
 
-    The gathering fields are dicts used as ordered sets. Those that few statements need
-    are class-level empties until `act` and its neighbours replace them: making a dozen
-    containers for every small SELECT would cost more than walking it.
+    What is gathered may come twice: the fields are dicts used as ordered sets, or made
+    anew where few statements need them.
     """
 
-    kinds: set[Kind] | frozenset[Kind] = frozenset()
-    flags: set[Flag] | frozenset[Flag] = NO_FLAGS
-    actions: tuple[str, ...] = ()
-    settings: tuple[SettingChange, ...] = ()
-    names: tuple[NameEffect, ...] = ()
-    operators: tuple[tuple[str, str], ...] = ()
-    databases: tuple[str, ...] = ()
-    lock_mode = ""
-    transaction = ""
-    prepared: Facts | None = None
-    with_names = NO_NAMES
-    with_depth = 0
-    selects = False
+    __slots__ = (
+        "actions",
+        "columns",
+        "databases",
+        "flags",
+        "functions",
+        "handlers",
+        "kinds",
+        "lock_mode",
+        "names",
+        "operators",
+        "prepared",
+        "relations",
+        "selects",
+        "settings",
+        "transaction",
+        "with_depth",
+        "with_names",
+    )
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self.handlers = handlers
         self.relations: dict[tuple[str, str, Access], None] = {}
         self.functions: dict[tuple[str, str], FunctionUse] = {}
         self.columns: dict[tuple[str, str], None] = {}
+        self.kinds: frozenset[Kind] = NO_KINDS
+        self.flags: frozenset[Flag] = NO_FLAGS
+        self.actions: tuple[str, ...] = ()
+        self.settings: tuple[SettingChange, ...] = ()
+        self.names: tuple[NameEffect, ...] = ()
+        self.operators: tuple[tuple[str, str], ...] = ()
+        self.databases: tuple[str, ...] = ()
+        self.lock_mode = ""
+        self.transaction = ""
+        self.prepared: Facts | None = None
+        self.with_names = NO_NAMES
+        self.with_depth = 0
+        self.selects = False
 
     def run(self, stack: Stack) -> None:
         """Visit every node on `stack` and below.
@@ -165,7 +184,7 @@ class Walk:
         """All that was gathered, as facts."""
         kinds: frozenset[Kind]
         if self.kinds:
-            kinds = frozenset(self.kinds)
+            kinds = self.kinds
             if self.selects:
                 kinds |= ONLY_READ
             kind = strongest(kinds)
@@ -185,7 +204,7 @@ class Walk:
             tuple([RelationUse(*key) for key in reversed(relations)]),
             tuple(self.functions.values()),
             self.settings,
-            frozenset(self.flags),
+            self.flags,
             self.names,
             self.lock_mode,
             self.transaction,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from proxy.audit.folder import audit_files
 from proxy.audit.verify import verify_folder
-from proxy.audit.writer import AuditUnavailable, ChainWriter
+from proxy.audit.writer import ChainWriter
+from proxy.errors import AuditUnavailable
 from proxy.logs import configure
 
 if TYPE_CHECKING:

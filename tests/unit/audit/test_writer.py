@@ -14,8 +14,8 @@ import structlog
 from proxy.audit import writer as module
 from proxy.audit.folder import audit_files
 from proxy.audit.verify import verify_folder
-from proxy.audit.writer import AuditUnavailable, ChainWriter
-from proxy.errors import ConfigError
+from proxy.audit.writer import ChainWriter
+from proxy.errors import AuditUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,9 +248,8 @@ def test_what_has_happened_waits_out_an_outage(
 def test_what_waits_has_a_ceiling_and_the_log_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_KEPT_BYTES", 50)
     disk = Disk(monkeypatch)
-    writer = ChainWriter(tmp_path, at=T0)
+    writer = ChainWriter(tmp_path, at=T0, max_kept_bytes=50)
     disk.takes = 0
     with pytest.raises(AuditUnavailable):
         writer.append([a(0)], T0)

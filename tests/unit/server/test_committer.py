@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.audit.writer import AuditUnavailable
+from proxy.errors import AuditUnavailable
 from proxy.server.committer import Committer
 
 if TYPE_CHECKING:

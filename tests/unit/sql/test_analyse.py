@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
-from proxy.sql import analyse as analyse_module
+from proxy.sql import parse as parse_module
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import Analysis, Effect, Flag, Kind
 from tests.unit.sql.corpus import Case, statements, tool_statements
@@ -101,7 +101,7 @@ def test_a_bug_of_ours_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(text: str) -> str:
         raise ZeroDivisionError(text)
 
-    monkeypatch.setattr(analyse_module, "parse", broken)
+    monkeypatch.setattr(parse_module, "_parse", broken)
     analysis = analyse(b"SELECT 'secret'")
     assert analysis.trouble is not None
     assert "secret" not in analysis.recorded_text + analysis.trouble.message
