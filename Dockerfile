@@ -4,10 +4,13 @@
 
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/pgwarden
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PGWARDEN_COMPILE=always
+# The path of every statement is compiled; the compiler stays behind in this stage.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && python -m venv /opt/pgwarden
 # The lock pins every version; the metadata of pgwarden says which of them are needed at run time.
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY pyproject.toml hatch_build.py requirements.lock README.md LICENSE ./
 COPY proxy/ proxy/
 COPY policies/ policies/
 RUN /opt/pgwarden/bin/pip install --constraint requirements.lock . \

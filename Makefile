@@ -13,19 +13,21 @@ STAMP := $(VENV)/.installed
 PYTHON ?=
 # Tests run in parallel; `make test PYTEST_WORKERS=0` runs them in one process.
 PYTEST_WORKERS ?= auto
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test test-unit test-deep lint format types imports check bench docs lock clean
+.PHONY: help setup demo test test-unit test-interpreted test-deep lint format types imports check bench docs lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv/ with everything that the other targets need (quick when nothing changed)
 	@$(BIN)/python hatch_build.py
 
+# Compiling goes on beside the rest of the installation: it takes about as long.
 # A usable Python has venv and ensurepip (Debian packs them apart, as python3-venv). A version manager's
 # stub may exist for a version that is not installed, so each candidate is run, not only looked up.
 $(STAMP): pyproject.toml requirements.lock
@@ -46,8 +48,11 @@ $(STAMP): pyproject.toml requirements.lock
 	  "$$found" -m venv $(VENV); \
 	fi; \
 	echo "installing the versions in requirements.lock"; \
-	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.lock; \
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	$(PIP) --constraint requirements.lock mypy msgspec setuptools; \
+	$(BIN)/python hatch_build.py & compiling=$$!; \
+	$(PIP) --requirement requirements.lock; \
+	$(PIP) --no-deps --no-build-isolation --editable .; \
+	wait $$compiling; \
 	touch $(STAMP)
 
 demo: setup ## the guarded proxy in front of an embedded Postgres with sample data, until Ctrl-C
@@ -58,6 +63,9 @@ test: setup ## the tests (Postgres 15 only where it is installed; CI=1 insists o
 
 test-unit: setup ## the tests that need no server: seconds
 	$(PYTEST) tests/unit
+
+test-interpreted: setup ## the same from the sources as they stand, not as they are compiled
+	$(PYTEST) -p tests.interpreted tests/unit tests/fuzz
 
 test-deep: setup ## the same with long fuzzing and the whole oracle sample: up to an hour
 	PGWARDEN_DEEP=1 $(PYTEST) tests
@@ -93,7 +101,7 @@ lock: ## renew requirements.lock from pyproject.toml
 	"$$folder/venv/bin/python" -m pip install --quiet 'pip>=25.1'; \
 	"$$folder/venv/bin/python" -m pip install --quiet --group dev --editable .; \
 	{ echo "# Every version of a checkout, made by 'make lock' from pyproject.toml. Do not edit."; \
-	  "$$folder/venv/bin/python" -m pip freeze --exclude-editable | grep -v -i '^pgwarden' | sort -f; } > requirements.lock
+	  "$$folder/venv/bin/python" -m pip freeze --all --exclude pip --exclude-editable | grep -v -i '^pgwarden' | sort -f; } > requirements.lock
 
 clean: ## remove .venv/ and caches
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist build
+	rm -rf $(VENV) *.so proxy/*.so proxy/*/*.so proxy/compiled.json .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist build
