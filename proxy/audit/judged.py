@@ -89,7 +89,7 @@ def _facts(facts: Facts) -> JudgedStatement:
         facts.relations[:MAX_NAMES],
         facts.functions[:MAX_NAMES],
         columns[:MAX_NAMES] if columns else (),
-        _distinct(change.name for change in settings) if settings else UNSET,
+        _distinct([change.name for change in settings]) if settings else UNSET,
         sorted(flags) if flags else UNSET,
         facts.lock_mode,
     )

@@ -46,7 +46,7 @@ class PreparedFacts(Mapping[str, Facts]):
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("utf-8", "replace") for name in self._statements)
+        return iter([name.decode("utf-8", "replace") for name in self._statements])
 
     @override
     def __len__(self) -> int:
