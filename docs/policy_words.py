@@ -110,6 +110,7 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
     policy.DatabaseMatch: {"names": "Names.", "except_names": "But not these."},
     policy.SettingMatch: {
         "name": "Name, or `computed` for one that the statement computes.",
+        "except_names": "But not these; `*` with exceptions permits no computed name.",
         "values": "Only set to one of these, as a constant. Without it: to anything, "
         "bound and computed values included.",
     },
