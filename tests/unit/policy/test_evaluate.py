@@ -276,6 +276,19 @@ def test_a_text_allowed_is_told_by_its_strongest_statement(policy: Policy) -> No
     assert decision.reason == "changes are its work"
 
 
+def test_of_the_permits_that_it_took_the_last_one_is_told(policy: Policy) -> None:
+    assert decide(policy, setting("timezone", "UTC")).rule == "settings"
+    assert decide(policy, read(), "changer").rule == "reading"
+    both = drop(
+        kinds=frozenset({Kind.READ, Kind.DDL}),
+        relations=(
+            RelationUse("", "t", Access.DROP),
+            RelationUse("", "u", Access.READ),
+        ),
+    )
+    assert decide(policy, both, "changer").rule == "changer.ddl"
+
+
 def test_nothing_to_run(policy: Policy) -> None:
     assert policy.decide("reader", [], Context()).rule == "empty"
     assert policy.decide("reader", [], Context()).allowed

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.cli.cases import run_file
 from proxy.cli.offline import load_policy
-from proxy.cli.policy import run_file
 from proxy.policy.decision import Context
 from proxy.policy.lint import lint
 from proxy.sql.facts import Facts, Flag, Kind
@@ -31,7 +31,7 @@ RESULTS = [
     ],
 )
 def test_case(result: CaseResult) -> None:
-    assert result.passed, f"{result.role}: {result.title}: {result.failures}"
+    assert result.passed, "\n".join([result.role, result.title, *result.failures])
 
 
 @pytest.mark.parametrize(
