@@ -52,9 +52,10 @@ def _short_facts(facts: Mapping[str, Any]) -> Record:
     for field, how in (("relations", "access"), ("functions", "effect")):
         if field in short:
             short[field] = _grouped(short[field], how)
-    columns = short.get("columns", ())
-    if columns and all(len(pair) == 2 for pair in columns):
-        short["columns"] = [_dotted(*pair) for pair in columns]
+    for field in ("columns", "operators"):
+        pairs = short.get(field, ())
+        if pairs and all(len(pair) == 2 for pair in pairs):
+            short[field] = [_dotted(*pair) for pair in pairs]
     return {field: _bare(value) for field, value in short.items()}
 
 

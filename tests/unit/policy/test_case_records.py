@@ -34,6 +34,8 @@ FACTS = {
     "settings": ["jit"],
     "flags": ["cascade", "destructive"],
     "lock_mode": "share",
+    "databases": ["shop"],
+    "operators": [["public", "+"], ["s", "."]],
 }
 RECORD: dict[str, Any] = {
     "decision": "deny",
@@ -68,6 +70,8 @@ def test_the_facts_of_one_statement_stand_in_the_record_itself() -> None:
         "settings": "jit",
         "flags": ["cascade", "destructive"],
         "lock_mode": "share",
+        "databases": "shop",
+        "operators": ["public.+", 's."."'],
     }
 
 
