@@ -110,35 +110,38 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
     policy.DatabaseMatch: {"names": "Names.", "except_names": "But not these."},
     policy.SettingMatch: {
         "name": "Name, or `computed` for one that the statement computes.",
+        "except_names": "But not these; `*` with exceptions permits no computed name.",
         "values": "Only set to one of these, as a constant. Without it: to anything, "
         "bound and computed values included.",
     },
 }
 
 KINDS: Final[Mapping[Kind, str]] = {
-    Kind.READ: "SELECT, TABLE, VALUES, EXPLAIN, and what else returns rows and changes "
-    "nothing",
-    Kind.EXECUTE: "PREPARE, EXECUTE, DEALLOCATE; the kinds of what is executed are added",
+    Kind.READ: "SELECT, TABLE, VALUES, EXPLAIN, SHOW, and what else returns rows and "
+    "changes nothing",
+    Kind.EXECUTE: "EXECUTE; the kinds of what is executed are added",
     Kind.CURSOR: "DECLARE, FETCH, MOVE, CLOSE",
-    Kind.SESSION: "SET, SHOW, RESET, DISCARD",
-    Kind.TRANSACTION: "BEGIN, COMMIT, ROLLBACK, SAVEPOINT, SET TRANSACTION",
+    Kind.SESSION: "SET, SET TRANSACTION, SET CONSTRAINTS, RESET, DISCARD, PREPARE, "
+    "DEALLOCATE, UNLISTEN",
+    Kind.TRANSACTION: "BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE",
     Kind.TWO_PHASE: "PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED",
     Kind.INSERT: "INSERT, also inside a WITH",
     Kind.UPDATE: "UPDATE, also inside a WITH",
     Kind.DELETE: "DELETE, also inside a WITH",
     Kind.MERGE: "MERGE",
     Kind.TRUNCATE: "TRUNCATE",
-    Kind.DDL: "CREATE, ALTER, DROP, COMMENT of what is inside a database",
+    Kind.DDL: "CREATE, ALTER, DROP, COMMENT of what is inside a database, and REFRESH "
+    "MATERIALIZED VIEW",
     Kind.DATABASE: "CREATE, ALTER, DROP DATABASE",
-    Kind.PRIVILEGE: "GRANT, REVOKE, roles, owners, default privileges",
-    Kind.MAINTENANCE: "VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH MATERIALIZED VIEW",
+    Kind.PRIVILEGE: "GRANT, REVOKE, roles, default privileges, REASSIGN OWNED",
+    Kind.MAINTENANCE: "VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT",
     Kind.PROCEDURE: "DO and CALL",
     Kind.COPY_IN: "COPY ... FROM STDIN",
     Kind.COPY_OUT: "COPY ... TO STDOUT",
     Kind.COPY_FILE: "COPY with a file or program of the server",
     Kind.LOCK: "LOCK TABLE",
-    Kind.NOTIFY: "LISTEN, UNLISTEN, NOTIFY",
-    Kind.SYSTEM: "ALTER SYSTEM, CHECKPOINT, LOAD, tablespaces, replication",
+    Kind.NOTIFY: "LISTEN, NOTIFY",
+    Kind.SYSTEM: "ALTER SYSTEM, LOAD, tablespaces, subscriptions",
     Kind.UNKNOWN: "what pgwarden does not know; permit it nowhere",
 }
 
@@ -149,7 +152,8 @@ FLAGS: Final[Mapping[Flag, str]] = {
     Flag.INTO: "SELECT INTO, which creates a table",
     Flag.ROW_LOCK: "FOR UPDATE, NO KEY UPDATE, SHARE or KEY SHARE, at any depth",
     Flag.SERVER_FILE: "a file on the server",
-    Flag.SERVER_PROGRAM: "a program on the server",
+    Flag.SERVER_PROGRAM: "a program on the server, or code in a language that may do "
+    "what a program may (`c`, `plpython3u`)",
     Flag.READ_WRITE: "asks for a transaction or session that may write",
     Flag.WITH_HOLD: "a cursor WITH HOLD",
     Flag.EXPLAIN_ANALYZE: "EXPLAIN ANALYZE, which runs the statement",

@@ -32,7 +32,7 @@ MAX_STATEMENTS: Final = 100
 """Statements of one text whose facts are kept; the rest is counted."""
 
 MAX_NAMES: Final = 250
-"""Relations, functions, columns, settings and actions kept of one statement."""
+"""Relations, functions, columns, settings and so on kept of one statement."""
 
 MAX_FACTS: Final = 262_144
 """Bytes of encoded facts of one text; above this only the kinds are kept."""
@@ -92,6 +92,8 @@ def _facts(facts: Facts) -> JudgedStatement:
         _distinct([change.name for change in settings]) if settings else UNSET,
         sorted(flags) if flags else UNSET,
         facts.lock_mode,
+        facts.databases,
+        facts.operators[:MAX_NAMES],
     )
 
 

@@ -25,6 +25,8 @@ class JudgedStatement(Struct, frozen=True, omit_defaults=True):
     settings: list[str] | UnsetType = UNSET
     flags: list[str] | UnsetType = UNSET
     lock_mode: str = ""
+    databases: tuple[str, ...] = ()
+    operators: tuple[tuple[str, str], ...] = ()
 
 
 class JudgedText(Struct, omit_defaults=True):

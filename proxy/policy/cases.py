@@ -7,21 +7,24 @@ needs the layers above. Next: `proxy.cli.policy`, which runs them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from msgspec import Struct
 from pydantic import BeforeValidator, Field, model_validator
 
+from proxy.policy.case_records import Record, difference, is_same
 from proxy.policy.documents import validated
 from proxy.policy.model import Model, SettingValue, Word
-from proxy.policy.patterns import Pattern
 from proxy.policy.problems import PolicyError, Problem
 from proxy.policy.yaml import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxy.policy.decision import Decision
+
+NO_RECORD: Final = (
+    "it states no audit record: `pgwarden policy test --update FILE` writes it down, "
+    "for you to read"
+)
 
 
 class StartupSetting(Model):
@@ -43,9 +46,7 @@ class Case(Model):
         setting: instead of `sql`, a parameter of the startup packet.
         expect: the decision.
         rule: id of the rule that must decide.
-        reason: a pattern (`*`) for the reason.
-        quarantines: whether the refusal must put the session in quarantine.
-        audit: fields that the audit record must hold.
+        record: all else that the audit record must hold: `case_records.short_form`.
     """
 
     name: str = ""
@@ -57,11 +58,8 @@ class Case(Model):
     database: str = ""
     quarantined: bool = False
     expect: Literal["allow", "deny"]
-    rule: Word | None = None
-    sqlstate: Word | None = None
-    reason: Word | None = None
-    quarantines: bool | None = None
-    audit: Annotated[dict[Word, Any], Field(default_factory=dict)]
+    rule: Word
+    record: dict[Word, Any] | None = None
 
     @model_validator(mode="after")
     def _has_one_subject(self) -> Self:
@@ -104,7 +102,21 @@ class CaseFile(Struct, frozen=True):
 
 
 class CaseResult(Struct, frozen=True):
-    """One case and what was wrong; nothing, if it passed."""
+    """One case and what became of it.
+
+    Attributes:
+        source: the case file.
+        line: where in it the case begins.
+        role: whose statement it is.
+        title: the case's name, or the statement.
+        expected: the decision that the case states.
+        decided: the decision.
+        rule: the rule that decided.
+        expected_record: the audit record that the case states, in the short form.
+        record: the audit record, in the short form.
+        is_decided_as_expected: decision and rule are those that the case states.
+        failures: what was wrong, for people; empty if nothing was.
+    """
 
     source: str
     line: int
@@ -113,6 +125,9 @@ class CaseResult(Struct, frozen=True):
     expected: str
     decided: str
     rule: str
+    expected_record: Record | None
+    record: Record
+    is_decided_as_expected: bool
     failures: tuple[str, ...]
 
     @property
@@ -133,7 +148,7 @@ def load_cases(text: str, *, source: str) -> CaseFile:
     seen: dict[str, int] = {}
     problems = []
     for case, line in zip(model.cases, lines, strict=True):
-        key = repr(case.model_dump(exclude={"name", "expect", "rule"}))
+        key = repr(case.model_dump(exclude={"name", "expect", "rule", "record"}))
         if key in seen:
             problems.append(Problem(line, f"the same case stands on line {seen[key]}"))
         seen.setdefault(key, line)
@@ -142,10 +157,14 @@ def load_cases(text: str, *, source: str) -> CaseFile:
     return CaseFile(source, model.policy, tuple(model.cases), lines)
 
 
-def compare(
-    case: Case, decision: Decision, record: Mapping[str, object]
-) -> tuple[str, ...]:
-    """What is not as the case expects. `record` is the audit record, as a mapping."""
+def compare(case: Case, decision: Decision, record: Record) -> tuple[str, ...]:
+    """What is not as the case expects, for people.
+
+    Args:
+        case: what is expected.
+        decision: the verdict.
+        record: the short form of the audit record.
+    """
     failures = []
     decided = "allow" if decision.allowed else "deny"
     if decided != case.expect:
@@ -153,21 +172,13 @@ def compare(
             f"expected {case.expect}, got {decided} "
             f"({decision.rule}: {decision.reason})"
         )
-    for field, expected in (
-        ("rule", case.rule),
-        ("sqlstate", case.sqlstate),
-        ("quarantines", case.quarantines),
-    ):
-        got = getattr(decision, field)
-        if expected is not None and got != expected:
-            failures.append(f"{field}: expected {expected!r}, got {got!r}")
-    if case.reason is not None and not Pattern([case.reason]).matches(decision.reason):
-        failures.append(f"reason: expected {case.reason!r}, got {decision.reason!r}")
-    for key, wanted in case.audit.items():
-        if key not in record:
-            failures.append(f"audit record: no field {key!r}")
-        elif record[key] != wanted:
-            failures.append(
-                f"audit record: {key}: expected {wanted!r}, got {record[key]!r}"
-            )
+    elif decision.rule != case.rule:
+        failures.append(f'expected rule "{case.rule}", got "{decision.rule}"')
+    if case.record is None:
+        failures.append(NO_RECORD)
+    elif not is_same(case.record, record):
+        failures.append(
+            "the audit record is not as expected (-), it is (+):\n"
+            + difference(case.record, record)
+        )
     return tuple(failures)

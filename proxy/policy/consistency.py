@@ -33,11 +33,10 @@ def inconsistencies(model: PolicyModel) -> Iterator[tuple[Path, str]]:
 def _group_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
     for name, matches in model.settings.items():
         for index, match in enumerate(matches):
+            here = ("settings", name, index)
             if match.name.startswith("@"):
-                yield (
-                    ("settings", name, index),
-                    f'"{match.name}": a group of settings names no other group',
-                )
+                yield here, f'"{match.name}": a group of settings names no other group'
+            yield from _unknown_lists(model, match.except_names, here)
     for name, words in model.lists.items():
         for index, word in enumerate(words):
             if word.startswith("@"):
@@ -106,6 +105,7 @@ def _unknown_references(
             ("relations", [*match.names, *match.except_names])
             for match in acts.relations
         ),
+        *(("settings", match.except_names) for match in acts.settings),
     ]
     for key, words in lists:
         yield from _unknown_lists(model, words, (*path, key))
@@ -117,10 +117,10 @@ def _unknown_references(
                     (*path, "settings", index),
                     f'no settings group "{match.name[1:]}"{known}',
                 )
-            elif match.values is not None:
+            elif match.values is not None or match.except_names:
                 yield (
                     (*path, "settings", index),
-                    f'"{match.name}": the values stand in the group itself',
+                    f'"{match.name}": values and exceptions stand in the group itself',
                 )
 
 

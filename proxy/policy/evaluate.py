@@ -146,7 +146,7 @@ class RolePolicy:
 
     def _decide(self, facts: Facts, context: Context) -> Decision:
         if not self.may_login:
-            return refusals.no_login(self.login_reason, self.login_hint)
+            return refusals.no_login(self.login_reason, self.login_hint, facts.kind)
         acts = acts_of(facts, self._effects)
         applying = [rule for rule in self.rules if rule.applies(facts, context)]
         for act in acts:
@@ -172,16 +172,19 @@ class RolePolicy:
             )
         if context.quarantined:
             permits = [rule for rule in permits if rule.survives_quarantine]
-        deciding: CompiledRule | None = None
+        needed = -1
         for act in acts:
-            permit = next((rule for rule in permits if rule.covers(act)), None)
-            if permit is None:
+            for at, rule in enumerate(permits):
+                if rule.covers(act):
+                    needed = max(needed, at)
+                    break
+            else:
                 return self._not_permitted(act, facts, context)
-            deciding = deciding or permit
+        # Of the permits that it took, the last one says most: narrower ones come later.
         return Decision(
             allowed=True,
-            rule=deciding.id if deciding else EMPTY,
-            reason=(deciding.reason if deciding else "")
+            rule=permits[needed].id if acts else EMPTY,
+            reason=(permits[needed].reason if acts else "")
             or f"permitted for role {self.name}",
             kind=facts.kind,
         )

@@ -38,6 +38,9 @@ def _references(document: Document) -> set[str]:
     for role in document.model.roles.values():
         for rule in document.rules_of(role):
             _gather(rule.model_dump(), found)
+    for matches in document.model.settings.values():
+        for match in matches:
+            _gather(match.except_names, found)
     return found
 
 

@@ -102,6 +102,7 @@ class SettingMatch(Model):
     """A setting by name; with `values`, only when it is set to one of them."""
 
     name: Word
+    except_names: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
     values: (
         Annotated[list[SettingValue], BeforeValidator(_one_is_many), Field()] | None
     ) = None

@@ -64,7 +64,7 @@ def broken_reading(what: str, kind: str) -> Decision:
     )
 
 
-def no_login(reason: str, hint: str) -> Decision:
+def no_login(reason: str, hint: str, kind: str) -> Decision:
     """The role has no SQL login at all."""
     return Decision(
         allowed=False,
@@ -72,6 +72,7 @@ def no_login(reason: str, hint: str) -> Decision:
         reason=reason,
         sqlstate=DENIED,
         hint=hint,
+        kind=kind,
     )
 
 

@@ -148,7 +148,9 @@ class _Matcher:
             for m in acts.relations
         ]
         self._settings = [
-            _SettingMatcher(match, forbids=forbids)
+            _SettingMatcher(
+                match, forbids=forbids, except_words=document.words(match.except_names)
+            )
             for match in document.setting_matches(acts.settings)
         ]
         self._databases = [
@@ -251,16 +253,32 @@ def _names(
 class _SettingMatcher:
     """A setting by name, and by value where the document gives values.
 
-    A value that the statement computes or binds is covered by a permit only if every
-    value is, and by a forbid always.
+    A name that the statement computes may be any: a forbid covers it, a permit only if
+    it permits every name, or computed ones by their word. A value that the statement
+    computes or binds is covered by a permit only if every value is, and by a forbid
+    always.
     """
 
-    __slots__ = ("_forbids", "_is_computed", "_name", "_values", "_words")
+    __slots__ = (
+        "_covers_computed",
+        "_except",
+        "_forbids",
+        "_name",
+        "_values",
+        "_words",
+    )
 
-    def __init__(self, match: SettingMatch, *, forbids: bool) -> None:
+    def __init__(
+        self, match: SettingMatch, *, forbids: bool, except_words: tuple[str, ...]
+    ) -> None:
         self._forbids = forbids
-        self._is_computed = match.name == COMPUTED
         self._name = Pattern([match.name])
+        self._except = Pattern(except_words)
+        self._covers_computed = (
+            forbids
+            or match.name == COMPUTED
+            or (self._name.matches_all and not except_words)
+        )
         self._words = match.values or []
         self._values = (
             None
@@ -272,10 +290,10 @@ class _SettingMatcher:
 
     def covers(self, change: SettingChange) -> bool:
         if change.name:
-            if not self._name.matches(change.name):
+            if not self._has(change.name):
                 return False
-        elif not (self._is_computed or self._forbids or self._name.matches_all):
-            return False  # a computed name may be any: a forbid covers it, a permit not
+        elif not self._covers_computed:
+            return False
         if self._values is None:
             return True
         if change.value is None:
@@ -283,4 +301,7 @@ class _SettingMatcher:
         return change.value.lower() in self._values
 
     def values_of(self, setting: str) -> list[str]:
-        return self._words if self._name.matches(setting) else []
+        return self._words if self._has(setting) else []
+
+    def _has(self, name: str) -> bool:
+        return self._name.matches(name) and not self._except.matches(name)

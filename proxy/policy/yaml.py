@@ -1,4 +1,4 @@
-"""Reading YAML the strict way: what a document says is what a reader sees.
+"""Reading YAML the strict way, and writing it so that it reads back the same.
 
 Refused: duplicate keys, anchors, aliases, merge keys, tags, several documents in one
 file. Scalars follow YAML 1.2, so that `on`, `off`, `yes` and `no` are words and not
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
+from typing_extensions import override
 
 from proxy.policy.problems import PolicyError, Problem
 
@@ -168,3 +169,57 @@ def _scalar(node: yaml.ScalarNode) -> Value:
     if _INTEGER.fullmatch(text):
         return int(text)
     return text
+
+
+_ENDLESS: Final = MAX_BYTES
+_LINE_BREAK: Final = re.compile("[\n\r\x85\u2028\u2029]")
+"""https://yaml.org/spec/1.1/#id871136: PyYAML reads YAML 1.1."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what this module would read as something else than the same text."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - as the base class has it
+
+    @override
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z"), list("tf")
+)
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:null", re.compile(r"(?:null|~|)\Z"), ["n", "~", ""]
+)
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(rf"(?:{_INTEGER.pattern})\Z"),
+    list("-+0123456789"),
+)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # the one style that writes a text with line breaks on one line
+    style = '"' if _LINE_BREAK.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def flow_yaml(value: list[Any] | dict[str, Any]) -> str:
+    """`value` on one line (`{a: [b, c]}`), as `load_yaml` reads it back.
+
+    Args:
+        value: texts, numbers, booleans, None, lists and mappings.
+    """
+    written: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=_ENDLESS,
+    )
+    return written.removesuffix("\n")

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from proxy.auth.identities import Identity
     from proxy.auth.secrets import ScramSecret
+    from proxy.policy.decision import Decision
 
 _UNENCRYPTED_DETAIL: Final = (
     "This could be either a client-software bug or evidence of an attempted "
@@ -75,6 +76,17 @@ class Phase(StrEnum):
     SASL_FINAL = "last password message"
     AUTHENTICATED = "nothing, logged in"
     CLOSED = "nothing, refused"
+
+
+def refused_setting(name: str, decision: Decision) -> RefusedLoginError:
+    """How a login ends whose startup parameter the policy refuses."""
+    return RefusedLoginError(
+        f'startup parameter "{name}" is refused: {decision.reason}',
+        Outcome.PARAMETER,
+        sqlstate=decision.sqlstate or DENIED,
+        detail=f"Rule {decision.rule}.",
+        hint=decision.hint,
+    )
 
 
 class Login:
@@ -345,13 +357,7 @@ class Login:
         for name, value in wish.settings:
             decision = self._rules.judge_setting(identity.role, name, value)
             if not decision.allowed:
-                raise RefusedLoginError(
-                    f'startup parameter "{name}" is refused: {decision.reason}',
-                    Outcome.PARAMETER,
-                    sqlstate=decision.sqlstate or DENIED,
-                    detail=f"Rule {decision.rule}.",
-                    hint=decision.hint,
-                )
+                raise refused_setting(name, decision)
 
     def _send(self, data: bytes) -> None:
         self._effects.append(Send(data))

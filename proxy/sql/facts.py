@@ -94,6 +94,7 @@ class Flag(StrEnum):
     """FOR UPDATE, NO KEY UPDATE, SHARE or KEY SHARE, at any depth."""
     SERVER_FILE = "server_file"
     SERVER_PROGRAM = "server_program"
+    """COPY ... PROGRAM, or code in a language that Postgres does not confine."""
     READ_WRITE = "read_write"
     """Asks for a transaction or session that may write."""
     WITH_HOLD = "with_hold"

@@ -13,6 +13,7 @@ from proxy.sql.parts import made
 from proxy.sql.settings_change import variable_set
 from proxy.sql.vocabulary import (
     ALTER_TABLE,
+    CONFINED_LANGUAGES,
     HARMLESS_DROPS,
     LOSING_SUBCOMMANDS,
     OBJECTS,
@@ -56,7 +57,10 @@ def note_options(body: Body, walk: Walk) -> None:
     """Note CASCADE and CONCURRENTLY."""
     if body.get("behavior") == "DROP_CASCADE":
         walk.flag(Flag.CASCADE)
-    if body.get("concurrent"):
+    options = [item.get("DefElem", {}) for item in body.get("params", ())]  # REINDEX
+    if body.get("concurrent") or any(
+        each.get("defname") == "concurrently" for each in options
+    ):
         walk.flag(Flag.CONCURRENTLY)
 
 
@@ -169,7 +173,9 @@ def create_foreign_table(body: Body, stack: Stack, walk: Walk) -> None:
 
 def grant(body: Body, stack: Stack, walk: Walk) -> None:
     """GRANT and REVOKE on objects."""
-    walk.act(Kind.PRIVILEGE, "grant" if body.get("is_grant") else "revoke")
+    words = "grant" if body.get("is_grant") else "revoke"
+    walk.act(Kind.PRIVILEGE, words)
+    walk.act(Kind.PRIVILEGE, f"{words} on {object_word(body['objtype'])}")
     note_options(body, walk)
     for item in body.pop("objects", []):
         if "RangeVar" in item:
@@ -257,6 +263,25 @@ def _about_object(name: str, words: str, body: Body, stack: Stack, walk: Walk) -
     GENERIC[name](body, stack, walk)
 
 
+def note_language(options: list[Node], walk: Walk) -> None:
+    """Note code in a language that may do what any program of the server may."""
+    for item in options:
+        fields = item["DefElem"]
+        if fields["defname"] == "language":
+            language = fields["arg"]["String"].get("sval", "")
+            if language not in CONFINED_LANGUAGES:
+                walk.flag(Flag.SERVER_PROGRAM)
+
+
+def create_function(body: Body, stack: Stack, walk: Walk) -> None:
+    """CREATE FUNCTION and CREATE PROCEDURE."""
+    verb = "create or replace" if body.get("replace") else "create"
+    what = "procedure" if body.get("is_procedure") else "function"
+    walk.act(Kind.DDL, f"{verb} {what}")
+    note_language(body.get("options", []), walk)
+    GENERIC["CreateFunctionStmt"](body, stack, walk)
+
+
 def vacuum(body: Body, stack: Stack, walk: Walk) -> None:
     """VACUUM and ANALYZE."""
     words = "vacuum" if body.get("is_vacuumcmd") else "analyze"
@@ -277,6 +302,7 @@ STATEMENTS_DDL: Final[dict[str, Handler]] = {
     ),
     "CreateTableAsStmt": create_table_as,
     "CreateForeignTableStmt": create_foreign_table,
+    "CreateFunctionStmt": create_function,
     "GrantStmt": grant,
     "GrantRoleStmt": grant_role,
     "AlterDefaultPrivilegesStmt": default_privileges,

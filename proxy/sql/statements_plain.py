@@ -48,11 +48,6 @@ def _create(name: str) -> Callable[[Body], str]:
     )
 
 
-def _create_function(body: Body) -> str:
-    what = "procedure" if body.get("is_procedure") else "function"
-    return _create(what)(body)
-
-
 def _define(body: Body) -> str:
     return _create(object_word(body["kind"]))(body)
 
@@ -99,7 +94,6 @@ _add("ViewStmt", _create("view"), access={"view": Access.CREATE})
 _add("CreateSeqStmt", "create sequence", access={"sequence": Access.CREATE})
 _add("AlterSeqStmt", "alter sequence", access={"sequence": Access.ALTER})
 _add("CreateSchemaStmt", "create schema")
-_add("CreateFunctionStmt", _create_function)
 _add("AlterFunctionStmt", _alter_function)
 _add("CreateTrigStmt", _create("trigger"), access=_RELATION_ALTERED)
 _add("RuleStmt", _create("rule"), access=_RELATION_ALTERED)

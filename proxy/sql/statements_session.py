@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.sql.facts import Access, Flag, Kind, Scope, SettingChange
 from proxy.sql.settings_change import modes, note_change, variable_set
+from proxy.sql.statements_ddl import note_language
 from proxy.sql.vocabulary import LOCK_MODES, TRANSACTIONS, TWO_PHASE
 from proxy.sql.walk import GENERIC, Handler, Walk
 
@@ -189,6 +190,13 @@ def plain(name: str, kind: Kind, action: str) -> Handler:
     return handle
 
 
+def do(body: Body, stack: Stack, walk: Walk) -> None:
+    """DO: what the block does is not looked into."""
+    walk.act(Kind.PROCEDURE, "do")
+    note_language(body["args"], walk)
+    GENERIC["DoStmt"](body, stack, walk)
+
+
 def constraints(body: Body, stack: Stack, walk: Walk) -> None:
     """SET CONSTRAINTS. Its names are constraints, not relations."""
     walk.act(Kind.SESSION, "set constraints")
@@ -216,7 +224,7 @@ STATEMENTS_SESSION: Final[dict[str, Handler]] = {
     # UNLISTEN only makes the session deaf; drivers send it when they reset one.
     "UnlistenStmt": plain("UnlistenStmt", Kind.SESSION, "unlisten"),
     "NotifyStmt": plain("NotifyStmt", Kind.NOTIFY, "notify"),
-    "DoStmt": plain("DoStmt", Kind.PROCEDURE, "do"),
+    "DoStmt": do,
     "CallStmt": plain("CallStmt", Kind.PROCEDURE, "call"),
     "LoadStmt": plain("LoadStmt", Kind.SYSTEM, "load"),
     "CheckPointStmt": plain("CheckPointStmt", Kind.MAINTENANCE, "checkpoint"),

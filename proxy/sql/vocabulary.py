@@ -13,7 +13,8 @@ with wildcards ("drop *", "alter table *", "alter * rename*"). The vocabulary:
 | alter `object` rename, rename column, rename constraint, rename attribute | RENAME |
 | alter `object` owner to, set schema, depends on extension | the other ALTERs |
 | alter role, alter role set, alter database, alter database set, alter system | |
-| grant, revoke, grant role, revoke role, alter default privileges | |
+| grant, revoke, and with it grant on `object`, revoke on `object` | privileges |
+| grant role, revoke role, alter default privileges | |
 | begin, commit, rollback, savepoint, release, rollback to | transactions |
 | prepare transaction, commit prepared, rollback prepared | two-phase |
 | set, reset, reset all, set transaction, set session characteristics, | settings |
@@ -186,6 +187,11 @@ HARMLESS_DROPS: Final = frozenset(
     }
 )
 """What can be dropped (without CASCADE) and made again from its definition alone."""
+
+CONFINED_LANGUAGES: Final = frozenset({"sql", "plpgsql", "plperl", "pltcl", "plv8"})
+"""Languages whose code reaches no more than the role that runs it: "trusted" ones,
+https://www.postgresql.org/docs/18/sql-createlanguage.html. Not c, internal, plpython3u,
+plperlu, pltclu, plsh, and whatever is not known."""
 
 LOCK_MODES: Final = {
     1: "access share",

@@ -71,6 +71,8 @@ def test_a_refusal_carries_all_its_facts() -> None:
         frozenset({Flag.UNFILTERED, Flag.DESTRUCTIVE}),
         columns=(("o", "email"),),
         lock_mode="access share",
+        operators=(("public", "+"),),
+        databases=("shop",),
     )
     fragment = judged_fragment(Analysis((facts,), "DELETE FROM orders"), DENY)
     record = read(fragment)
@@ -89,6 +91,8 @@ def test_a_refusal_carries_all_its_facts() -> None:
             "settings": ["search_path"],
             "flags": ["destructive", "unfiltered"],
             "lock_mode": "access share",
+            "databases": ["shop"],
+            "operators": [["public", "+"]],
         }
     ]
     assert b"hunter2" not in fragment

@@ -147,7 +147,22 @@ def test_any_change_of_the_text_is_another_version() -> None:
         (
             '["@harmless"]',
             '[{name: "@harmless", values: [a]}]',
-            'p.yaml:23: "@harmless": the values stand in the group itself',
+            'p.yaml:23: "@harmless": values and exceptions stand in the group itself',
+        ),
+        (
+            '["@harmless"]',
+            '[{name: "@harmless", except_names: a}]',
+            'p.yaml:23: "@harmless": values and exceptions stand in the group itself',
+        ),
+        (
+            '["@harmless"]',
+            '[{name: "*", except_names: "@own"}]',
+            'p.yaml:23: no list "own"; known: books',
+        ),
+        (
+            "    - application_name",
+            '    - {name: "*", except_names: "@own"}',
+            'p.yaml:7: no list "own"; known: books',
         ),
         (
             "      permit: {kinds: read,",

@@ -276,6 +276,19 @@ def test_a_text_allowed_is_told_by_its_strongest_statement(policy: Policy) -> No
     assert decision.reason == "changes are its work"
 
 
+def test_of_the_permits_that_it_took_the_last_one_is_told(policy: Policy) -> None:
+    assert decide(policy, setting("timezone", "UTC")).rule == "settings"
+    assert decide(policy, read(), "changer").rule == "reading"
+    both = drop(
+        kinds=frozenset({Kind.READ, Kind.DDL}),
+        relations=(
+            RelationUse("", "t", Access.DROP),
+            RelationUse("", "u", Access.READ),
+        ),
+    )
+    assert decide(policy, both, "changer").rule == "changer.ddl"
+
+
 def test_nothing_to_run(policy: Policy) -> None:
     assert policy.decide("reader", [], Context()).rule == "empty"
     assert policy.decide("reader", [], Context()).allowed
@@ -389,3 +402,50 @@ def test_a_forbidden_value_may_hide_in_a_computed_one(
 ) -> None:
     policy = Policy(load(FORBIDDING, source="f"))
     assert decide(policy, setting("app.tenant", value), "r").allowed is allowed
+
+
+EXCEPTING = """
+version: 1
+name: excepting
+lists: {closed: [role, "*_libraries"]}
+roles:
+  r:
+    login: permit
+    upstream: u
+    rules:
+      - id: all
+        permit:
+          kinds: session
+          actions: [set, reset]
+          settings: [{name: "*", except_names: ["@closed", seed]}]
+          resets: ["*"]
+  q:
+    login: permit
+    upstream: u
+    rules:
+      - {id: any, permit: {everything: true}}
+      - id: only
+        forbid: {settings: [{name: "app.*", except_names: app.page}]}
+        reason: settings of the application's own
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "change", "allowed"),
+    [
+        ("r", setting("jit", "on"), True),
+        ("r", setting("jit", None), True),
+        ("r", setting("role", "x"), False),
+        ("r", setting("seed", "1"), False),
+        ("r", setting("local_preload_libraries", "x"), False),
+        # a computed name may be one of the exceptions
+        ("r", setting("", "view, foreign-table"), False),
+        ("r", setting("role", None, reset=True), True),
+        ("q", setting("app.tenant", "x"), False),
+        ("q", setting("app.page", "x"), True),
+        ("q", setting("", "view, foreign-table"), False),
+    ],
+)
+def test_settings_but_for_some(role: str, change: Facts, allowed: bool) -> None:
+    policy = Policy(load(EXCEPTING, source="e"))
+    assert decide(policy, change, role).allowed is allowed

@@ -8,8 +8,8 @@ from proxy.policy.lint import lint
 TEXT = """
 version: 1
 name: x
-lists: {used: [a], idle: [b]}
-settings: {used: [jit], idle: [jit]}
+lists: {used: [a], idle: [b], closed: [role]}
+settings: {used: [jit, {name: "*", except_names: "@closed"}], idle: [jit]}
 rules:
   used:
     - {id: u, permit: {actions: ["@used"], settings: ["@used"]}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from proxy.cli.policy import run_file
+from proxy.cli.cases import run_file
 
 README = Path(__file__).parents[3] / "policies" / "README.md"
 

@@ -142,9 +142,12 @@ class Naive:
 
     def setting_fits(self, each: Any, act: SettingChange, *, forbids: bool) -> bool:
         if act.name == "":
-            if not forbids and each.name not in {"computed", "*"}:
+            is_any = each.name == "*" and not each.except_names
+            if not (forbids or is_any or each.name == "computed"):
                 return False
-        elif not like([each.name], act.name):
+        elif not like([each.name], act.name) or like(
+            self.words(each.except_names), act.name
+        ):
             return False
         if each.values is None:
             return True
@@ -232,7 +235,10 @@ acts = st.fixed_dictionaries(
                 st.just("@group"),
                 st.fixed_dictionaries(
                     {"name": st.sampled_from([*SETTINGS, "computed", "*", "app.*"])},
-                    optional={"values": some(VALUES)},
+                    optional={
+                        "values": some(VALUES),
+                        "except_names": st.sampled_from(["role", "app.*", "@settings"]),
+                    },
                 ),
             ),
             max_size=2,
@@ -266,7 +272,11 @@ def documents(draw: st.DrawFn) -> str:
     document = {
         "version": 1,
         "name": "made",
-        "lists": {"names": ["b", "s.ab"], "actions": ["drop view"]},
+        "lists": {
+            "names": ["b", "s.ab"],
+            "actions": ["drop view"],
+            "settings": ["jit"],
+        },
         "settings": {"group": ["jit", {"name": "role", "values": ["x", "on"]}]},
         "rules": {"common": rules[:cut]},
         "roles": {

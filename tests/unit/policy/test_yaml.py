@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from proxy.policy.problems import PolicyError
-from proxy.policy.yaml import MAX_BYTES, MAX_DEPTH, load_yaml
+from proxy.policy.yaml import MAX_BYTES, MAX_DEPTH, flow_yaml, load_yaml
 
 
 def problems(text: str) -> list[tuple[int, str]]:
@@ -82,3 +82,33 @@ def test_all_problems_come_at_once_in_order() -> None:
 def test_any_text_loads_or_is_refused(text: str) -> None:
     with contextlib.suppress(PolicyError):
         assert load_yaml(text, source="p").line(()) >= 1
+
+
+scalars = (
+    st.text()
+    | st.from_regex(r"\A(?:[-+~0-9]{0,3}|true|false|null|on|0x1F|1_0|=|<<)\Z")
+    | st.integers(-(10**18) + 1, 10**18 - 1)
+    | st.booleans()
+    | st.none()
+)
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1).filter(lambda key: key != "<<"),
+        st.recursive(scalars, lambda each: st.lists(each) | each, max_leaves=5),
+    )
+)
+def test_what_is_written_is_on_one_line_and_reads_back_the_same(
+    value: dict[str, object],
+) -> None:
+    written = flow_yaml(value)
+    assert "\n" not in written
+    assert load_yaml(written, source="p").value == value
+
+
+def test_only_what_would_be_misread_is_quoted() -> None:
+    value = {"a": ["on", "true", True, "08", 8, "1_0", "a b", "a: b", "", None, "x\ny"]}
+    assert flow_yaml(value) == (
+        "{a: [on, 'true', true, '08', 8, 1_0, a b, 'a: b', '', null, \"x\\ny\"]}"
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.sql.analyse import analyse
+from proxy.sql.facts import Flag
 
 
 @pytest.mark.parametrize(
@@ -53,8 +54,16 @@ from proxy.sql.analyse import analyse
         ("ALTER SYSTEM SET a = 1", ["alter system"]),
         ("ALTER DATABASE d SET a = 1", ["alter database set"]),
         ("ALTER ROLE r SET a = 1", ["alter role set"]),
-        ("GRANT SELECT ON t TO a", ["grant"]),
-        ("REVOKE SELECT ON t FROM a", ["revoke"]),
+        ("GRANT SELECT ON t TO a", ["grant", "grant on table"]),
+        ("REVOKE SELECT ON t FROM a", ["revoke", "revoke on table"]),
+        (
+            "GRANT ALTER SYSTEM ON PARAMETER work_mem TO a",
+            ["grant", "grant on parameter"],
+        ),
+        (
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA s TO a",
+            ["grant", "grant on sequence"],
+        ),
         ("GRANT a TO b", ["grant role"]),
         ("REVOKE a FROM b", ["revoke role"]),
         (
@@ -68,7 +77,7 @@ from proxy.sql.analyse import analyse
         ("ANALYZE t", ["analyze"]),
         (
             "CREATE SCHEMA s CREATE TABLE t () GRANT SELECT ON t TO a",
-            ["create schema", "grant", "create table"],
+            ["create schema", "grant", "grant on table", "create table"],
         ),
     ],
 )
@@ -92,3 +101,39 @@ def test_actions(sql: str, actions: list[str]) -> None:
 )
 def test_databases_are_named(sql: str, databases: tuple[str, ...]) -> None:
     assert analyse(sql.encode()).statements[0].databases == databases
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_flagged"),
+    [
+        ("REINDEX TABLE t", False),
+        ("REINDEX TABLE CONCURRENTLY t", True),
+        ("REINDEX (VERBOSE, CONCURRENTLY) TABLE t", True),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", True),
+        ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", True),
+        ("CLUSTER (VERBOSE) t", False),
+    ],
+)
+def test_concurrently(sql: str, is_flagged: bool) -> None:
+    flags = analyse(sql.encode()).statements[0].flags
+    assert (Flag.CONCURRENTLY in flags) is is_flagged
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_flagged"),
+    [
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False),
+        ("CREATE FUNCTION f() RETURNS int RETURN 1", False),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE PLpgSQL AS ''", False),
+        ("CREATE FUNCTION f() RETURNS int AS 'libc', 'system' LANGUAGE C", True),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE 'internal' AS 'int4in'", True),
+        ("CREATE OR REPLACE PROCEDURE f() LANGUAGE plpython3u AS ''", True),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE '' AS ''", True),
+        ("DO ''", False),
+        ("DO LANGUAGE plpgsql ''", False),
+        ("DO '' LANGUAGE plperlu", True),
+    ],
+)
+def test_code_that_no_role_confines(sql: str, is_flagged: bool) -> None:
+    flags = analyse(sql.encode()).statements[0].flags
+    assert (Flag.SERVER_PROGRAM in flags) is is_flagged
