@@ -154,8 +154,22 @@ def _build(folder: Path) -> Path:
     return folder / "lib"
 
 
-def ensure() -> bool:
-    """Do as PGWARDEN_COMPILE asks; whether the result is compiled.
+def _check_tools() -> None:
+    """Look for what a compilation needs, before the work that comes first.
+
+    Raises:
+        CompileError: it is not there.
+    """
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    if shutil.which(compiler[0]) is None:
+        raise CompileError(f'there is no C compiler ("{compiler[0]}")')
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.is_file():
+        raise CompileError(f'Python\'s own header "{header}" is not installed')
+
+
+def ensure() -> str:
+    """Do as PGWARDEN_COMPILE asks; why the result is not compiled, "" if it is.
 
     Raises:
         CompileError: it must be compiled, and can't be.
@@ -163,17 +177,19 @@ def ensure() -> bool:
     asked = mode()
     if asked == "never":
         clean()
-        return False
+        return "PGWARDEN_COMPILE=never"
     if is_current():
-        return True
+        return ""
     try:
+        _check_tools()
+        sys.stderr.write("compiling the path of every statement (once, a minute)\n")
         compile_in_place()
-    except CompileError:
+    except CompileError as error:
         clean()
         if asked == "always":
             raise
-        return False
-    return True
+        return str(error)
+    return ""
 
 
 class CustomBuildHook(BuildHookInterface):
@@ -189,7 +205,7 @@ class CustomBuildHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile and add the result to the wheel."""
-        if version == "editable" or not ensure():
+        if version == "editable" or ensure():
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
@@ -202,19 +218,15 @@ class CustomBuildHook(BuildHookInterface):
 def main() -> int:
     """Compile the checkout."""
     try:
-        if mode() == "never" or is_current():
-            return 0 if ensure() or mode() == "never" else 1
-        sys.stdout.write("compiling the path of every statement (once, a minute)\n")
-        sys.stdout.flush()
-        if not ensure():
-            sys.stderr.write(
-                "not compiled: no working C compiler with Python's headers "
-                "(PGWARDEN_COMPILE=always shows why).\n"
-                "pgwarden runs all the same, with three times the processor time.\n"
-            )
+        why_not = ensure()
     except CompileError as error:
         sys.stderr.write(f"pgwarden can't be compiled: {error}\n")
         return 1
+    if why_not:
+        sys.stderr.write(
+            f"pgwarden is not compiled ({why_not}): it runs all the same, at three "
+            "times the processor time\n"
+        )
     return 0
 
 
