@@ -31,6 +31,12 @@ from proxy.sql.plain_grammar import (
 )
 from proxy.sql.walk import NO_FLAGS, ONLY_READ, ONLY_SELECT
 
+# An enum's attribute is a Python call: ten times a global.
+_READ: Final = Kind.READ
+_READS: Final = Access.READ
+_HARMLESS: Final = Effect.NONE
+_UNKNOWN: Final = Effect.UNKNOWN
+
 _idle: Final = [True]
 """Holds one element while the three lists are free. `pop` is atomic, so that a second
 thread finds it empty and takes the long way."""
@@ -68,7 +74,7 @@ def _facts(statement: Statement) -> Facts | None:
     if functions is None or columns is None:
         return None
     return Facts(
-        Kind.READ,
+        _READ,
         ONLY_READ,
         ONLY_SELECT,
         "SelectStmt",
@@ -88,9 +94,9 @@ def _facts(statement: Statement) -> Facts | None:
 def _read_by(relations: list[Relation]) -> tuple[RelationUse, ...]:
     if len(relations) == 1:
         relation = relations[0]
-        return (RelationUse(relation.schemaname, relation.relname, Access.READ),)
+        return (RelationUse(relation.schemaname, relation.relname, _READS),)
     names = {(relation.schemaname, relation.relname): True for relation in relations}
-    return tuple([RelationUse(*name, Access.READ) for name in names])
+    return tuple([RelationUse(*name, _READS) for name in names])
 
 
 def _scoped(clause: With) -> tuple[RelationUse, ...]:
@@ -119,8 +125,8 @@ def _called() -> tuple[FunctionUse, ...] | None:
         key = (names[-2] if len(names) > 1 else "", names[-1])
         use = KNOWN.get(key)
         if use is None:
-            use = FunctionUse(*key, Effect.UNKNOWN)
-        elif use.effect is not Effect.NONE or len(names) > 2:
+            use = FunctionUse(*key, _UNKNOWN)
+        elif use.effect is not _HARMLESS or len(names) > 2:
             return None
         uses[key] = use
     return tuple(uses.values())

@@ -14,6 +14,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from proxy.compiled import is_compiled
 from tests.bench.results import ABSENT
 from tests.bench.servers import bouncer_version
 
@@ -44,6 +45,7 @@ def machine(postgres: str) -> Machine:
         "postgres": postgres or "not started",
         "pgbouncer": bouncer_version() or "not installed",
         "pgwarden": version("pgwarden"),
+        "form": "compiled" if is_compiled() else "interpreted",
     }
 
 
@@ -54,7 +56,8 @@ def show_machine(console: Console, found: Machine) -> None:
         f"{found['cores']} cores, {found['memory_gib']} GiB; "
         f"Python {found['python']}, uvloop {found['uvloop']}, "
         f"pglast {found['pglast']}; Postgres {found['postgres']}, "
-        f"PgBouncer {found['pgbouncer']}, pgwarden {found['pgwarden']}",
+        f"PgBouncer {found['pgbouncer']}, pgwarden {found['pgwarden']}, "
+        f"{found['form']}",
         markup=False,
         highlight=False,
     )
