@@ -58,7 +58,8 @@ def cli_page() -> str:
 
 
 def _commands(group: Any, path: str, level: int) -> Iterator[str]:  # noqa: ANN401
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         full = f"{path} {name}"
         yield f"\n{'#' * level} {full}\n\n"
         if hasattr(command, "commands"):

@@ -11,7 +11,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -28,6 +28,7 @@ from rich.text import Text
 from proxy.audit.folder import audit_files
 from proxy.audit.tail import Filter, Tail, moment, printable
 from proxy.audit.verify import Finding, Report, verify_folder
+from proxy.cli.mistakes import fail
 from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,8 +82,10 @@ def verify(
     """
     try:
         report = _verified(folder, anchors or [], is_quiet=as_json)
-    except (OSError, ConfigError) as error:
-        _fail(error)
+    except OSError as error:
+        fail(_unreadable(error))
+    except ConfigError as error:
+        fail(error)
     if as_json:
         _print_json(report)
     else:
@@ -135,8 +138,10 @@ def tail(
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) is gone: nothing to say
         raise typer.Exit(0) from None
-    except (OSError, ConfigError) as error:
-        _fail(error)
+    except OSError as error:
+        fail(_unreadable(error))
+    except ConfigError as error:
+        fail(error)
 
 
 def _filter(
@@ -329,11 +334,6 @@ def _field(record: Record, name: str) -> str:
     return printable(str(record.get(name) or ""))
 
 
-def _fail(error: OSError | ConfigError) -> NoReturn:
-    """One line about what is wrong, exit status 2."""
-    if isinstance(error, ConfigError):
-        text = error.message + (f" ({error.hint})" if error.hint else "")
-    else:
-        text = f'can\'t read "{error.filename}": {error.strerror}'
-    typer.echo(f"pgwarden audit: {printable(text)}", err=True)
-    raise typer.Exit(2)
+def _unreadable(error: OSError) -> ConfigError:
+    why = (error.strerror or "unreadable").lower()
+    return ConfigError(f'can\'t read "{error.filename}": {why}')

@@ -19,11 +19,11 @@ from rich.text import Text
 
 from proxy.audit.tail import printable
 from proxy.cli.lines import LineJudge, lines_of
+from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
     DEFAULT_POLICY,
     NO_CATALOG,
     OfflineSession,
-    fail,
     load_policy,
     output,
     read_text,

@@ -16,7 +16,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from proxy.audit.tail import printable
-from proxy.cli.offline import NO_CATALOG, OfflineSession, fail, load_policy, output
+from proxy.cli.mistakes import fail
+from proxy.cli.offline import NO_CATALOG, OfflineSession, load_policy, output
 from proxy.errors import ConfigError
 from proxy.session.judge import Judge
 

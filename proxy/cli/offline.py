@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
 from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError
@@ -65,13 +64,6 @@ def output() -> Console:
     """Where people read: as wide as the terminal, and as wide as it takes in a pipe."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Console(highlight=False, width=width)
-
-
-def fail(error: ConfigError) -> NoReturn:
-    """What is wrong, one line each, and exit status 2."""
-    hint = f" ({error.hint})" if error.hint else ""
-    sys.stderr.write(f"pgwarden: {error.message}{hint}\n")
-    raise typer.Exit(2)
 
 
 class OfflineSession:

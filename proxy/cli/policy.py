@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
+from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
     DEFAULT_POLICY,
     OfflineSession,
-    fail,
     load_policy,
     output,
     read_text,

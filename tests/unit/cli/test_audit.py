@@ -98,7 +98,7 @@ def test_strict_fails_on_a_file_that_was_not_closed(log: Path) -> None:
 def test_nothing_to_read_is_one_line(tmp_path: Path, command: str) -> None:
     result = runner.invoke(audit_app, [command, str(tmp_path)])
     assert result.exit_code == 2
-    assert result.stderr.startswith("pgwarden audit: no audit files in ")
+    assert result.stderr.startswith("pgwarden: no audit files in ")
     result = runner.invoke(audit_app, [command, str(tmp_path / "none")])
     assert result.exit_code == 2
     assert "is not a folder" in result.stderr
