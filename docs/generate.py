@@ -84,7 +84,9 @@ def _paragraphs(text: str) -> str:
 
 
 def _argument_name(param: Any) -> str:  # noqa: ANN401
-    return str(param.metavar or param.name.upper())
+    name = str(param.metavar or param.name.upper())
+    name = name if param.required else f"[{name}]"
+    return f"{name}..." if param.nargs < 0 else name
 
 
 def _option_name(param: Any) -> str:  # noqa: ANN401

@@ -5,11 +5,8 @@ Shared by `pgwarden check`, `explain` and `policy test`. Next: `proxy.session.ju
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError
 from proxy.policy.decision import Decision
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     from proxy.sql.facts import Facts, NameEffect
 
 DEFAULT_POLICY = "production"
-
-PIPE_WIDTH = 500
-"""Characters of a line where no terminal wraps it: the longest hint fits."""
 
 NO_CATALOG = (
     "judged without the database's catalog, so strictly: functions that pgwarden "
@@ -58,12 +52,6 @@ def load_policy(path: Path | None) -> Policy:
     """
     path = path or policy_path(DEFAULT_POLICY)
     return Policy(load(read_text(path), source=str(path)))
-
-
-def output() -> Console:
-    """Where people read: as wide as the terminal, and as wide as it takes in a pipe."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(highlight=False, width=width)
 
 
 class OfflineSession:

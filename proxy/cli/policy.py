@@ -22,9 +22,9 @@ from proxy.cli.offline import (
     DEFAULT_POLICY,
     OfflineSession,
     load_policy,
-    output,
     read_text,
 )
+from proxy.cli.output import output
 from proxy.errors import ConfigError
 from proxy.policy.cases import Case, CaseFile, CaseResult, compare, load_cases
 from proxy.policy.lint import lint
@@ -47,7 +47,12 @@ policy_app = typer.Typer(
 
 PolicyFile = Annotated[
     Path | None,
-    typer.Option("--policy", help="Policy document.", show_default="production"),
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="Policy document.",
+        show_default="the shipped production.yaml",
+    ),
 ]
 
 
@@ -56,7 +61,7 @@ def run_tests(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE.cases.yaml]...",
+            metavar="FILE.cases.yaml",
             help="Case files. Without any: those beside the shipped policies.",
             show_default=False,
         ),
@@ -64,7 +69,10 @@ def run_tests(
     *,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Use this policy instead of the one the file names."),
+        typer.Option(
+            metavar="FILE",
+            help="Use this policy instead of the one the case file names.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
@@ -73,6 +81,8 @@ def run_tests(
     """Run case files: does the policy decide as written down?
 
     Exit status: 0 all as expected, 1 a case failed, 2 a file does not load.
+
+    Example: pgwarden policy test production.cases.yaml
     """
     try:
         found = files or shipped_case_files()
@@ -173,12 +183,15 @@ def _print_results(results: list[CaseResult], failed: list[CaseResult]) -> None:
 def show(
     *,
     policy: PolicyFile = None,
-    role: Annotated[str, typer.Option(help="Only this role.")] = "",
+    role: Annotated[str, typer.Option(metavar="ROLE", help="Only this role.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
     ] = False,
 ) -> None:
-    """Show the roles of a policy and their rules in order."""
+    """Show the roles of a policy and their rules in order.
+
+    Example: pgwarden policy show --policy production.yaml --role developer
+    """
     try:
         loaded = load_policy(policy)
         names = [loaded.role(role).name] if role else list(loaded.roles)
@@ -209,7 +222,9 @@ def _print_role(console: Console, policy: Policy, name: str) -> None:
     mode = "read-only" if role.read_only else "read and write"
     console.print(Text(f"  upstream login {role.upstream}, {mode}"))
     document = policy.document
-    table = Table("", "rule", "what", "why", box=None, pad_edge=False)
+    table = Table("", "rule", box=None, pad_edge=False)
+    table.add_column("what", overflow="fold")
+    table.add_column("why")
     for rule in document.rules_of(document.model.roles[name]):
         acts = rule.permit or rule.forbid
         listed = acts.model_dump(exclude_defaults=True) if acts else {}
@@ -248,9 +263,14 @@ def _match(item: dict[str, Any]) -> str:
 
 @policy_app.command("lint")
 def check_for_lint(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE.yaml", help="Policy documents.")
+    ],
 ) -> None:
-    """Name what in a policy says nothing: unused lists, groups and rules."""
+    """Name what in a policy says nothing: unused lists, groups and rules.
+
+    Exit status: 0 nothing to say, 1 something found, 2 a file does not load.
+    """
     found = 0
     try:
         for path in files:

@@ -57,8 +57,11 @@ def serve(
 ) -> None:
     """Guard a Postgres: listen for clients and judge every statement.
 
-    SIGHUP reads policy and identities again (a change of the files does, too); SIGTERM
-    lets running statements end, then stops.
+    SIGHUP reads policy, identities, certificates and upstream passwords again; a change
+    of the policy, the identities or the certificate does so by itself. SIGTERM lets
+    running statements end, then stops. Exit status 2: the configuration can't be used.
+
+    Example: pgwarden serve --config /etc/pgwarden/pgwarden.yaml
     """
     settings = load_settings(config, os.environ)
     configure(settings.log.format, settings.log.level)
