@@ -31,7 +31,7 @@ from proxy.audit.tail import Filter, Tail, moment, printable
 from proxy.audit.verify import Finding, Report, verify_folder
 from proxy.cli.mistakes import fail
 from proxy.cli.output import counted
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -372,5 +372,4 @@ def _field(record: Record, name: str) -> str:
 
 
 def _unreadable(error: OSError) -> ConfigError:
-    why = (error.strerror or "unreadable").lower()
-    return ConfigError(f'can\'t read "{error.filename}": {why}')
+    return ConfigError(f'can\'t read "{error.filename}": {reason_of(error)}')

@@ -33,6 +33,7 @@ from proxy.errors import (
     UNDEFINED_CURSOR,
     UNDEFINED_PREPARED_STATEMENT,
     ConfigError,
+    reason_of,
 )
 from proxy.policy.decision import Context, Decision
 from proxy.session.judge import Judge, Judged
@@ -193,8 +194,7 @@ def _bytes(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise ConfigError(f"{name}: {reason}") from None
+        raise ConfigError(f"{name}: {reason_of(error)}") from None
 
 
 def _refuse_files(files: list[str] | None) -> None:
@@ -220,8 +220,7 @@ def _opened(source: str) -> BinaryIO:
     try:
         return Path(source).open("rb")
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise ConfigError(f"{source}: {reason}") from None
+        raise ConfigError(f"{source}: {reason_of(error)}") from None
 
 
 def _answer_stream(stream: BinaryIO, judge: LineJudge) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError
+from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError, reason_of
 from proxy.policy.decision import Decision
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -39,9 +39,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a UTF-8 text") from None
     except OSError as error:
-        raise ConfigError(
-            f"{path}: {(error.strerror or 'unreadable').lower()}"
-        ) from None
+        raise ConfigError(f"{path}: {reason_of(error)}") from None
 
 
 def load_policy(path: Path | None) -> Policy:

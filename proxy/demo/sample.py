@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from proxy.demo import roles
-from proxy.errors import UnavailableError
+from proxy.errors import UnavailableError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,9 +56,7 @@ def _reason(error: Exception) -> str:
     # asyncio says "[Errno 111] Connect call failed ('127.0.0.1', 5432)".
     if isinstance(error, ConnectionError) and error.errno is not None:
         return f"{os.strerror(error.errno).lower()}: is a server there?"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or "no answer"
+    return reason_of(error) if isinstance(error, OSError) else str(error) or "no answer"
 
 
 def shop_script(logins: Logins) -> str:
