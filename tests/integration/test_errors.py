@@ -355,6 +355,7 @@ def test_an_upstream_that_says_nothing(
                 "upstream": {"port": silent.getsockname()[1], "connect_timeout_s": 0.5}
             },
         )
+        assert problems(proxy), "not ready before the database has been tried"
         with pytest.raises(psycopg.OperationalError, match="can't reach the database"):
             psycopg.connect(proxy.dsn("developer", shop17.name))
         assert "no answer within 0.5 s" in proxy.log_path.read_text()
