@@ -133,9 +133,9 @@ nearest known key, and nothing starts. Relative paths start from the folder of t
 are never settings: a login names the file or the variable that holds its password.
 An example is [deploy/pgwarden.yaml](../../deploy/pgwarden.yaml).
 
-**What a reload reads again** (SIGHUP, or a change of one of the files): policy, identities, TLS
-certificate and key. Everything on this page takes a restart, and so does a new password
-of an upstream login.
+**What a reload reads again** (SIGHUP, or a change of policy, identities, certificate or key): these
+four, the upstream's CA and the passwords of its logins. Everything else on this page takes a
+restart. `pgwarden serve --check --config FILE` tries a file without serving.
 """
 
 _IDENTITIES = """

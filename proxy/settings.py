@@ -133,7 +133,7 @@ class UpstreamLogin(_Section):
     user: str = Field(description="The role in Postgres.")
     password_file: Path | None = Field(
         default=None,
-        description="File that holds the password, one line. Read at the start.",
+        description="File that holds the password, one line. Read again at a SIGHUP.",
     )
     password_env: str | None = Field(
         default=None,

@@ -20,6 +20,6 @@ def output() -> Console:
     return Console(highlight=False, width=width)
 
 
-def counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str, things: str = "") -> str:
     """A number of things in words: "1 file", "1,000 files"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"

@@ -209,6 +209,29 @@ def test_bad_identities(
     )
 
 
+def test_a_check_reads_all_and_begins_nothing(
+    tmp_path: Path, base: dict[str, Any]
+) -> None:
+    settings = tmp_path / "pgwarden.yaml"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*serve_command(settings), "--check"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+
+    settings.write_text(yaml.safe_dump(base))
+    done = run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " can be used: policy production (" in done.stdout
+    assert not (tmp_path / "audit").exists()
+    settings.write_text(yaml.safe_dump(merged(base, {"policy": "no.yaml"})))
+    check(run(), "no.yaml")
+
+
 def test_a_password_file_that_is_no_text(tmp_path: Path, base: dict[str, Any]) -> None:
     (tmp_path / "password").write_bytes(b"\xff\n")
     login = {"user": "r", "password_file": "password"}
