@@ -165,7 +165,7 @@ def settings_page() -> str:
         + _IDENTITIES
         + "\n## Variables that are not settings\n\n"
         "`PGWARDEN_CONFIG` stands for `--config`, `PGWARDEN_AUDIT_FOLDER` for the folder of "
-        "`pgwarden audit`. `PGWARDEN_DEMO_*`, `PGWARDEN_TEST_*` and `PGWARDEN_SECRET_*` are "
+        "`pgwarden audit`. `PGWARDEN_COMPILE`, `PGWARDEN_DEMO_*`, `PGWARDEN_TEST_*` and `PGWARDEN_SECRET_*` are "
         "never read as settings: name a variable that holds a password `PGWARDEN_SECRET_...`, "
         "or without the prefix.\n"
     )

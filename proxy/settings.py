@@ -33,6 +33,7 @@ PREFIX = "PGWARDEN_"
 NOT_SETTINGS = (
     "PGWARDEN_CONFIG",
     "PGWARDEN_AUDIT_FOLDER",  # of the audit commands
+    "PGWARDEN_COMPILE",  # of hatch_build.py
     "PGWARDEN_DEEP",  # of the tests
     "PGWARDEN_DEMO_",
     "PGWARDEN_TEST_",
