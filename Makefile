@@ -61,7 +61,7 @@ demo: setup ## the guarded proxy in front of an embedded Postgres with sample da
 test: setup ## the tests (Postgres 15 only where it is installed; CI=1 insists on it)
 	$(PYTEST) tests
 
-test-unit: setup ## the tests that need no server: seconds
+test-unit: setup ## the tests that need no server: about a minute
 	$(PYTEST) tests/unit
 
 test-interpreted: setup ## the same from the sources as they stand, not as they are compiled

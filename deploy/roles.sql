@@ -12,11 +12,21 @@ BEGIN;
 
 SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgwarden_reader') AS create_reader,
        NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgwarden_migrator') AS create_migrator,
-       (SELECT rolsuper FROM pg_roles WHERE rolname = :'owner') AS owner_is_super
+       CASE
+         WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner')
+         THEN 'there is no such role as the owner: name the one that owns your tables'
+         WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = :'owner')
+         THEN 'the owner is a superuser: whoever acts as it could do anything. '
+              'Give the tables to another role first (REASSIGN OWNED).'
+         -- An empty one, of a command that was not found, would clear the password.
+         WHEN :'reader_secret' !~ '^SCRAM-SHA-256[$]'
+           OR :'migrator_secret' !~ '^SCRAM-SHA-256[$]'
+         THEN 'a secret is not what `pgwarden identity secret` prints: is it on the PATH?'
+       END AS problem
 \gset
-\if :owner_is_super
-  DO 'BEGIN RAISE EXCEPTION ''the owner is a superuser: whoever acts as it could do
-  anything. Give the tables to another role first (REASSIGN OWNED).''; END';
+\if :{?problem}
+  SELECT format('DO $$ BEGIN RAISE EXCEPTION %L; END $$', :'problem')
+  \gexec
 \endif
 \if :create_reader
   CREATE ROLE pgwarden_reader;

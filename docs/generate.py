@@ -58,7 +58,8 @@ def cli_page() -> str:
 
 
 def _commands(group: Any, path: str, level: int) -> Iterator[str]:  # noqa: ANN401
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         full = f"{path} {name}"
         yield f"\n{'#' * level} {full}\n\n"
         if hasattr(command, "commands"):
@@ -83,7 +84,9 @@ def _paragraphs(text: str) -> str:
 
 
 def _argument_name(param: Any) -> str:  # noqa: ANN401
-    return str(param.metavar or param.name.upper())
+    name = str(param.metavar or param.name.upper())
+    name = name if param.required else f"[{name}]"
+    return f"{name}..." if param.nargs < 0 else name
 
 
 def _option_name(param: Any) -> str:  # noqa: ANN401
@@ -130,9 +133,9 @@ nearest known key, and nothing starts. Relative paths start from the folder of t
 are never settings: a login names the file or the variable that holds its password.
 An example is [deploy/pgwarden.yaml](../../deploy/pgwarden.yaml).
 
-**What a reload reads again** (SIGHUP, or a change of one of the files): policy, identities, TLS
-certificate and key. Everything on this page takes a restart, and so does a new password
-of an upstream login.
+**What a reload reads again** (SIGHUP, or a change of policy, identities, certificate or key): these
+four, the upstream's CA and the passwords of its logins. Everything else on this page takes a
+restart. `pgwarden serve --check --config FILE` tries a file without serving.
 """
 
 _IDENTITIES = """
@@ -162,7 +165,7 @@ def settings_page() -> str:
         + _IDENTITIES
         + "\n## Variables that are not settings\n\n"
         "`PGWARDEN_CONFIG` stands for `--config`, `PGWARDEN_AUDIT_FOLDER` for the folder of "
-        "`pgwarden audit`. `PGWARDEN_DEMO_*`, `PGWARDEN_TEST_*` and `PGWARDEN_SECRET_*` are "
+        "`pgwarden audit`. `PGWARDEN_COMPILE`, `PGWARDEN_DEMO_*`, `PGWARDEN_TEST_*` and `PGWARDEN_SECRET_*` are "
         "never read as settings: name a variable that holds a password `PGWARDEN_SECRET_...`, "
         "or without the prefix.\n"
     )

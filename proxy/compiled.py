@@ -7,13 +7,13 @@ have changed since: what ran then would not be what is read. Imports only errors
 from __future__ import annotations
 
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from proxy.errors import ConfigError
-from proxy.session import session
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _NOTE: Final = Path(__file__).with_name("compiled.json")
@@ -21,7 +21,8 @@ _NOTE: Final = Path(__file__).with_name("compiled.json")
 
 def is_compiled() -> bool:
     """Whether the session's modules are those that a compiler made."""
-    return not str(session.__file__).endswith(".py")
+    found = find_spec("proxy.session.session")  # not imported: most commands need none
+    return found is not None and not str(found.origin).endswith(".py")
 
 
 def check_compiled(note: Path = _NOTE, root: Path = _ROOT) -> None:

@@ -119,3 +119,23 @@ class ConfigError(PgwardenError):
     """A setting, policy or certificate is wrong: one line, told to the operator."""
 
     sqlstate = "F0000"
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system said no, in its own words: no number, no Python name."""
+    return (error.strerror or str(error) or "unreadable").lower()
+
+
+def type_in_words(kind: str) -> str:
+    """What pydantic's error type asks for, in words; "" where its own will do."""
+    return _TYPES.get(kind.removesuffix("_type").removesuffix("_parsing"), "")
+
+
+_TYPES: Final = {
+    "bool": "must be true or false",
+    "float": "must be a number",
+    "int": "must be a whole number",
+    "list": "must be a list",
+    "string": "must be text",
+    "tuple": "must be a list",
+}

@@ -1,13 +1,11 @@
 """The metrics as Prometheus text, and as the page of the reference.
 
 The only module that knows prometheus_client: a collector that reads a snapshot at each
-scrape. `python -m proxy.exposition` prints docs/reference/metrics.md. Next:
-`proxy.metrics`, the table.
+scrape. `docs.generate` writes the page. Next: `proxy.metrics`, the table.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -37,8 +35,7 @@ workers the page shows them added up (gauges marked *max* show the worst worker)
 come from closed sets: roles and rule ids from the policy, kinds from pgwarden itself.
 SQL text, names of people and addresses are never in a label.
 
-This page is made from the table in `proxy/metrics.py` by
-`python -m proxy.exposition > docs/reference/metrics.md`.
+This page is made by `make docs` from the table in `proxy/metrics.py`; do not edit it.
 
 | Metric | Type | Labels | Meaning |
 | --- | --- | --- | --- |
@@ -102,7 +99,3 @@ def reference_page() -> str:
         if metric.buckets
     ]
     return _PAGE_HEAD + "".join(rows) + "".join(buckets)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference_page())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 from proxy.policy.documents import keys_at, validated
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
@@ -33,6 +33,7 @@ PREFIX = "PGWARDEN_"
 NOT_SETTINGS = (
     "PGWARDEN_CONFIG",
     "PGWARDEN_AUDIT_FOLDER",  # of the audit commands
+    "PGWARDEN_COMPILE",  # of hatch_build.py
     "PGWARDEN_DEEP",  # of the tests
     "PGWARDEN_DEMO_",
     "PGWARDEN_TEST_",
@@ -133,7 +134,7 @@ class UpstreamLogin(_Section):
     user: str = Field(description="The role in Postgres.")
     password_file: Path | None = Field(
         default=None,
-        description="File that holds the password, one line. Read at the start.",
+        description="File that holds the password, one line. Read again at a SIGHUP.",
     )
     password_env: str | None = Field(
         default=None,
@@ -167,7 +168,11 @@ class UpstreamLogin(_Section):
         except OSError as error:
             raise ConfigError(
                 f'password file "{self.password_file}" of upstream user '
-                f'"{self.user}" can\'t be read: {error.strerror}'
+                f'"{self.user}" can\'t be read: {reason_of(error)}'
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f'password file "{self.password_file}" is not UTF-8'
             ) from error
 
 
@@ -329,7 +334,7 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     try:
         loaded = load_yaml(path.read_text(), source=source)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f'settings file "{path}" can\'t be read: {reason}') from error
     merged = Loaded(_with_environment(loaded.value, environment), loaded.lines)
     return validated(Settings, merged, source=source).resolved(path.parent)

@@ -31,10 +31,10 @@ from proxy.auth.secrets import (
     mock_secret,
     parse_secret,
 )
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, type_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 MAX_NAME_BYTES: Final = 63
@@ -167,6 +167,9 @@ class Identities:
             usual[0][0] if usual else (DEFAULT_ITERATIONS, SALT_LENGTH)
         )
 
+    def __iter__(self) -> Iterator[Identity]:
+        return iter(self._by_name.values())
+
     def __len__(self) -> int:
         return len(self._by_name)
 
@@ -226,7 +229,8 @@ def _describe(error: Mapping[str, object], source: str) -> str:
     place: Sequence[object] = raw if isinstance(raw, tuple) else ()
     where = ".".join(str(part) for part in place) or "document"
     if error.get("type") != "extra_forbidden":
-        return f"{source}: {where}: {_lower(str(error.get('msg')))}"
+        said = type_in_words(str(error.get("type"))) or _lower(str(error.get("msg")))
+        return f"{source}: {where}: {said}"
     model = IdentityEntry if len(place) > 1 else IdentitiesDocument
     near = difflib.get_close_matches(str(place[-1]), model.model_fields, n=1)
     tip = f'; did you mean "{near[0]}"?' if near else ""

@@ -7,11 +7,12 @@ it goes through `printable` and never through rich markup. Next: `proxy.audit.ve
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -28,7 +29,9 @@ from rich.text import Text
 from proxy.audit.folder import audit_files
 from proxy.audit.tail import Filter, Tail, moment, printable
 from proxy.audit.verify import Finding, Report, verify_folder
-from proxy.errors import ConfigError
+from proxy.cli.mistakes import fail
+from proxy.cli.output import counted
+from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +39,15 @@ if TYPE_CHECKING:
     from proxy.audit.tail import Record
 
 FOLLOW_EVERY_S = 0.5
+KINDS: Final = (
+    "statement",
+    "outcome",
+    "session.start",
+    "session.end",
+    "internal",
+    "checkpoint",
+)
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 audit_app = typer.Typer(
     name="audit",
@@ -46,6 +58,7 @@ audit_app = typer.Typer(
 Folder = Annotated[
     Path,
     typer.Argument(
+        metavar="FOLDER",
         envvar="PGWARDEN_AUDIT_FOLDER",
         help="Folder of the audit files (*.jsonl, one a writer).",
         show_default="the current one",
@@ -81,8 +94,10 @@ def verify(
     """
     try:
         report = _verified(folder, anchors or [], is_quiet=as_json)
-    except (OSError, ConfigError) as error:
-        _fail(error)
+    except OSError as error:
+        fail(_unreadable(error))
+    except ConfigError as error:
+        fail(error)
     if as_json:
         _print_json(report)
     else:
@@ -99,29 +114,47 @@ def tail(
         bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")
     ] = False,
     count: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="Records to begin with.")
+        int,
+        typer.Option(
+            "--lines", "-n", metavar="N", min=0, help="Records to begin with."
+        ),
     ] = 20,
     identity: Annotated[
-        list[str] | None, typer.Option(help="Only this identity. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this identity. Repeatable."),
     ] = None,
-    decision: Annotated[str, typer.Option(help='Only "allow" or "deny".')] = "",
+    decision: Annotated[
+        str, typer.Option(metavar="allow|deny", help="Only what was decided so.")
+    ] = "",
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this kind: statement, outcome, session.start, session.end,"
-            " internal, checkpoint. Repeatable."
+            metavar="KIND",
+            help=f"Only this kind: {', '.join(KINDS)}. Repeatable.",
         ),
     ] = None,
     session: Annotated[
-        list[str] | None, typer.Option(help="Only this session. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this session. Repeatable."),
     ] = None,
-    since: Annotated[str, typer.Option(help='From "10m", "2h", "1d" or ISO.')] = "",
-    until: Annotated[str, typer.Option(help="Up to then, in the same forms.")] = "",
+    since: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help='From "10m", "2h" or "1d" ago, or an ISO 8601 time.'
+        ),
+    ] = "",
+    until: Annotated[
+        str, typer.Option(metavar="TIME", help="Up to then, in the same forms.")
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="The records as they are in the file.")
     ] = False,
 ) -> None:
-    """Show the last records of all workers, in order of time."""
+    """Show the last records of all workers, in order of time.
+
+    Examples: pgwarden audit tail -f --decision deny FOLDER; pgwarden audit tail
+    --identity ana --since 2h -n 500 FOLDER
+    """
     try:
         wanted = _filter(identity, kind, session, decision, (since, until))
         _require_files(folder, may_be_empty=follow)
@@ -135,8 +168,10 @@ def tail(
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) is gone: nothing to say
         raise typer.Exit(0) from None
-    except (OSError, ConfigError) as error:
-        _fail(error)
+    except OSError as error:
+        fail(_unreadable(error))
+    except ConfigError as error:
+        fail(error)
 
 
 def _filter(
@@ -148,6 +183,8 @@ def _filter(
 ) -> Filter:
     if decision not in {"", "allow", "deny"}:
         raise ConfigError(f'--decision is "allow" or "deny", not "{decision}"')
+    if unknown := sorted(set(kind or ()).difference(KINDS)):
+        raise ConfigError(f'no kind "{unknown[0]}"; known: {", ".join(KINDS)}')
     now = datetime.now(UTC).timestamp()
     since, until = (moment(text, now) if text else "" for text in span)
     return Filter(
@@ -173,6 +210,10 @@ def _require_files(folder: Path, *, may_be_empty: bool = False) -> int:
 
 
 def _verified(folder: Path, anchors: list[str], *, is_quiet: bool) -> Report:
+    for anchor in anchors:
+        # Else a slip of the mouse would read as a log that somebody cut.
+        if not _HASH.fullmatch(anchor):
+            raise ConfigError(f'--anchor "{anchor}" is not a hash of 64 hex digits')
     size = _require_files(folder)
     console = Console(stderr=True)
     with Progress(
@@ -224,12 +265,13 @@ def _print_report(report: Report) -> None:
         console.print(Text(f"... and {more} more findings", "red"))
     for notice in report.notices:
         console.print(_finding_line("notice", "yellow", notice))
-    counted = f"{report.records:,} records in {len(report.files)} files"
+    files = counted(len(report.files), "file")
+    seen = f"{counted(report.records, 'record')} in {files}"
     if report.findings_total:
-        text = f"NOT INTACT: {report.findings_total} findings in {counted}"
+        text = f"NOT INTACT: {counted(report.findings_total, 'finding')} in {seen}"
         console.print(Text(text, "bold red"))
         return
-    console.print(Text(f"intact: {counted}", "bold green"))
+    console.print(Text(f"intact: {seen}", "bold green"))
     continued = {
         file.opening.previous.file
         for file in report.files
@@ -329,11 +371,5 @@ def _field(record: Record, name: str) -> str:
     return printable(str(record.get(name) or ""))
 
 
-def _fail(error: OSError | ConfigError) -> NoReturn:
-    """One line about what is wrong, exit status 2."""
-    if isinstance(error, ConfigError):
-        text = error.message + (f" ({error.hint})" if error.hint else "")
-    else:
-        text = f'can\'t read "{error.filename}": {error.strerror}'
-    typer.echo(f"pgwarden audit: {printable(text)}", err=True)
-    raise typer.Exit(2)
+def _unreadable(error: OSError) -> ConfigError:
+    return ConfigError(f'can\'t read "{error.filename}": {reason_of(error)}')

@@ -17,14 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
+from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
     DEFAULT_POLICY,
     OfflineSession,
-    fail,
     load_policy,
-    output,
     read_text,
 )
+from proxy.cli.output import output
 from proxy.errors import DENIED, ConfigError
 from proxy.policy.case_records import short_form
 from proxy.policy.case_updates import with_records

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
@@ -19,19 +20,20 @@ from rich.text import Text
 
 from proxy.audit.tail import printable
 from proxy.cli.lines import LineJudge, lines_of
+from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
     DEFAULT_POLICY,
     NO_CATALOG,
     OfflineSession,
-    fail,
     load_policy,
-    output,
     read_text,
 )
+from proxy.cli.output import counted, output
 from proxy.errors import (
     UNDEFINED_CURSOR,
     UNDEFINED_PREPARED_STATEMENT,
     ConfigError,
+    reason_of,
 )
 from proxy.policy.decision import Context, Decision
 from proxy.session.judge import Judge, Judged
@@ -63,16 +65,23 @@ class Verdict(Struct, frozen=True):
 def check(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE.sql]...|-", help='SQL files; "-" reads stdin.'),
+        typer.Argument(metavar="FILE.sql", help='SQL files; "-" reads stdin.'),
     ] = None,
     *,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Policy document.", show_default="policies/production.yaml"),
+        typer.Option(
+            metavar="FILE",
+            help="Policy document.",
+            show_default="the shipped production.yaml",
+        ),
     ] = None,
-    role: Annotated[str, typer.Option(help="Role to judge for.")] = "developer",
+    role: Annotated[
+        str, typer.Option(metavar="ROLE", help="Role to judge for.")
+    ] = "developer",
     database: Annotated[
-        str, typer.Option(help="Name of the database it would run on.")
+        str,
+        typer.Option(metavar="NAME", help="Name of the database it would run on."),
     ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
@@ -97,7 +106,7 @@ def check(
     try:
         if jsonl is not None:
             _refuse_files(files)
-            raise typer.Exit(_answer_lines(jsonl, policy, role))
+            raise typer.Exit(_answer_lines(jsonl, policy, role, database))
         loaded = load_policy(policy)
         loaded.role(role)
         sources = _sources(files)
@@ -185,8 +194,7 @@ def _bytes(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise ConfigError(f"{name}: {reason}") from None
+        raise ConfigError(f"{name}: {reason_of(error)}") from None
 
 
 def _refuse_files(files: list[str] | None) -> None:
@@ -194,10 +202,10 @@ def _refuse_files(files: list[str] | None) -> None:
         raise ConfigError("--jsonl takes no SQL files beside it")
 
 
-def _answer_lines(source: str, policy: Path | None, role: str) -> int:
+def _answer_lines(source: str, policy: Path | None, role: str, database: str) -> int:
     path = policy or policy_path(DEFAULT_POLICY)
     load_policy(path).role(role)
-    lines = LineJudge(read_text(path), source=str(path), role=role)
+    lines = LineJudge(read_text(path), source=str(path), role=role, database=database)
     with _opened(source) as stream, lines:
         try:
             return _answer_stream(stream, lines)
@@ -212,8 +220,7 @@ def _opened(source: str) -> BinaryIO:
     try:
         return Path(source).open("rb")
     except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise ConfigError(f"{source}: {reason}") from None
+        raise ConfigError(f"{source}: {reason_of(error)}") from None
 
 
 def _answer_stream(stream: BinaryIO, judge: LineJudge) -> int:
@@ -240,30 +247,43 @@ def _print_json(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
 
 
 def _print_table(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
+    if not verdicts:
+        sys.stdout.write("no statement found\n")
+        return
     console = output()
-    table = Table("where", "decision", "rule", "statement", box=None, pad_edge=False)
-    for each in verdicts:
-        is_allowed = each.decision == "allow"
-        table.add_row(
-            Text(printable(f"{each.file}:{each.line}"), "dim"),
-            Text(each.decision, "green" if is_allowed else "bold red"),
-            Text(each.rule, "" if is_allowed else "red"),
-            Text(printable(each.statement)),
-        )
-    if verdicts:
-        console.print(table)
+    for file, of_file in groupby(verdicts, lambda each: each.file):
+        console.print(Text(printable(file), "bold"))
+        console.print(_table(list(of_file)))
     refused = [each for each in verdicts if each.decision == "deny"]
     for each in refused:
         place = printable(f"{each.file}:{each.line}")
         console.print(Text(f"\n{place}: {printable(each.reason)}", "red"))
         if each.hint:
             console.print(Text(f"  hint: {printable(each.hint)}"))
+    statements = counted(len(verdicts), "statement")
     summary = (
-        f"{len(refused)} of {len(verdicts)} statements refused"
+        f"{len(refused):,} of {statements} refused"
         if refused
-        else f"all {len(verdicts)} statements allowed"
+        else f"{statements} allowed"
     )
     console.print(
         Text(f"\n{summary} for role {role} by policy {policy.name} ({policy.version})")
     )
     sys.stderr.write(f"note: {NO_CATALOG}\n")
+
+
+def _table(verdicts: list[Verdict]) -> Table:
+    """The statements of one file; a narrow terminal wraps their texts, nothing else."""
+    table = Table(box=None, show_header=False)
+    for name in ("line", "decision", "rule"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("statement")
+    for each in verdicts:
+        is_allowed = each.decision == "allow"
+        table.add_row(
+            Text(str(each.line), "dim"),
+            Text(each.decision, "green" if is_allowed else "bold red"),
+            Text(each.rule, "" if is_allowed else "red"),
+            Text(printable(each.statement)),
+        )
+    return table

@@ -17,12 +17,20 @@ def demo(
     *,
     port: Annotated[
         int,
-        typer.Option(min=0, max=65535, help="For clients; 0 takes any free port."),
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="For clients; 0 takes any free port.",
+        ),
     ] = 6432,
     admin_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, help="Health and metrics; 0 takes any free port."
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Status page, health and metrics; 0 takes any free port.",
         ),
     ] = 9187,
     upstream: Annotated[
@@ -44,8 +52,7 @@ def demo(
         typer.Option(
             metavar="ROLE",
             help="With --upstream: the role developers reach Postgres as. Its password "
-            "comes from PGWARDEN_DEMO_READER_PASSWORD, or from the DSN if it is "
-            "the same user.",
+            "is PGWARDEN_DEMO_READER_PASSWORD, or the DSN's if it is the same user.",
         ),
     ] = None,
     ready_file: Annotated[
@@ -61,7 +68,8 @@ def demo(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Processes of the proxy.")
+        int,
+        typer.Option(metavar="N", min=1, max=64, help="Processes of the proxy."),
     ] = 1,
 ) -> None:
     """Try pgwarden: a guarded Postgres with sample data, until Ctrl-C.

@@ -16,7 +16,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from proxy.audit.tail import printable
-from proxy.cli.offline import NO_CATALOG, OfflineSession, fail, load_policy, output
+from proxy.cli.mistakes import fail
+from proxy.cli.offline import NO_CATALOG, OfflineSession, load_policy
+from proxy.cli.output import output
 from proxy.errors import ConfigError
 from proxy.session.judge import Judge
 
@@ -27,15 +29,24 @@ if TYPE_CHECKING:
 
 
 def explain(
-    sql: Annotated[str, typer.Argument(help='The statement; "-" reads stdin.')],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help='The statement; "-" reads stdin.')
+    ],
     *,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Policy document.", show_default="policies/production.yaml"),
+        typer.Option(
+            metavar="FILE",
+            help="Policy document.",
+            show_default="the shipped production.yaml",
+        ),
     ] = None,
-    role: Annotated[str, typer.Option(help="Role to judge for.")] = "developer",
+    role: Annotated[
+        str, typer.Option(metavar="ROLE", help="Role to judge for.")
+    ] = "developer",
     database: Annotated[
-        str, typer.Option(help="Name of the database it would run on.")
+        str,
+        typer.Option(metavar="NAME", help="Name of the database it would run on."),
     ] = "",
     is_quarantined: Annotated[
         bool, typer.Option("--quarantined", help="As in a session in quarantine.")

@@ -37,7 +37,11 @@ def secret(
 ) -> None:
     """Print the SCRAM secret of a password, for `identities.yaml`.
 
-    The password is typed unseen, or read from standard input: one line.
+    The password is typed unseen, or read from standard input: one line. A role of your
+    own in Postgres takes the same form: ALTER ROLE ... PASSWORD '...'.
+
+    Examples: pgwarden identity secret --generate; pgwarden identity secret <
+    reader.password
     """
     if generate:
         password = secrets.token_urlsafe(PASSWORD_BYTES)

@@ -114,8 +114,10 @@ def _id_in(line: bytes) -> object:
 class LineJudge:
     """Answers lines with the help of a child process; use as a context manager."""
 
-    def __init__(self, policy_text: str, *, source: str, role: str) -> None:
-        self._policy = (policy_text, source, role)
+    def __init__(
+        self, policy_text: str, *, source: str, role: str, database: str = ""
+    ) -> None:
+        self._policy = (policy_text, source, role, database)
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -161,11 +163,16 @@ class LineJudge:
 
 
 def _serve(
-    pipe: Connection, other_end: Connection, policy_text: str, source: str, role: str
+    pipe: Connection,
+    other_end: Connection,
+    policy_text: str,
+    source: str,
+    role: str,
+    database: str,
 ) -> None:
     """The child: judge lines until the other end is closed."""
     other_end.close()
-    judge = Judge(Policy(load(policy_text, source=source)), role)
+    judge = Judge(Policy(load(policy_text, source=source)), role, database=database)
     try:
         while True:
             pipe.send_bytes(json.dumps(answer(judge, pipe.recv_bytes())).encode())

@@ -1,44 +1,74 @@
 """The `pgwarden` command: one subcommand a file, one way to fail.
 
-An expected error is one clear line and an exit code: 2 for a mistake in what was asked
-or configured, 1 for something that failed. Next: the other files of this folder.
+A command's file is imported when that command is run, so that `check` in a hook does
+not wait for the server's imports. Next: the other files of this folder, `mistakes` for
+how they fail.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+from typing_extensions import override
 
-from proxy.cli.audit import audit_app
-from proxy.cli.check import check
-from proxy.cli.demo import demo
-from proxy.cli.explain import explain
-from proxy.cli.identity import identity_app
-from proxy.cli.policy import policy_app
-from proxy.cli.serve import serve
+from proxy.cli.mistakes import tell
 from proxy.compiled import check_compiled, is_compiled
-from proxy.errors import ConfigError, PgwardenError
+from proxy.errors import PgwardenError
+
+COMMANDS: Final = {
+    "demo": "demo",
+    "serve": "serve",
+    "check": "check",
+    "explain": "explain",
+    "policy": "policy_app",
+    "identity": "identity_app",
+    "audit": "audit_app",
+}
+"""Each command, in the order of the help, and what it is called in its file."""
+
+
+class _Commands(TyperGroup):
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        # For a name that is none, all of them: one may be suggested.
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.add_command(_imported(name), name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _imported(name: str) -> Any:  # noqa: ANN401 - typer's own class of it is private
+    part = getattr(import_module(f"proxy.cli.{name}"), COMMANDS[name])
+    around = typer.Typer(rich_markup_mode="markdown")
+    if isinstance(part, typer.Typer):
+        around.add_typer(part, name=name)
+    else:
+        around.command(name)(part)
+    return get_group(around).commands[name]
+
 
 app = typer.Typer(
     name="pgwarden",
+    cls=_Commands,
     help="The guard in front of a production Postgres: no one destroys it by accident, "
     "whatever tool they use.\n\nFirst steps: `pgwarden demo`, then paste a line that "
     "it prints. Before a deployment: `pgwarden check migration.sql`.",
     no_args_is_help=True,
-    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo)
-app.command()(serve)
-app.command()(check)
-app.command()(explain)
-app.add_typer(policy_app, name="policy")
-app.add_typer(identity_app, name="identity")
-app.add_typer(audit_app, name="audit")
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -67,13 +97,13 @@ def main() -> None:
         check_compiled()
         app()
     except PgwardenError as error:
-        for line in error.message.splitlines():
-            sys.stderr.write(f"pgwarden: {line}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(tell(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        # The rest is the interpreter's own end, which a second Ctrl-C may cut short
+        # but must not make it print.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,10 @@ Shared by `pgwarden check`, `explain` and `policy test`. Next: `proxy.session.ju
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
-
-from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError
+from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError, reason_of
 from proxy.policy.decision import Decision
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -25,9 +21,6 @@ if TYPE_CHECKING:
     from proxy.sql.facts import Facts, NameEffect
 
 DEFAULT_POLICY = "production"
-
-PIPE_WIDTH = 500
-"""Characters of a line where no terminal wraps it: the longest hint fits."""
 
 NO_CATALOG = (
     "judged without the database's catalog, so strictly: functions that pgwarden "
@@ -46,9 +39,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a UTF-8 text") from None
     except OSError as error:
-        raise ConfigError(
-            f"{path}: {(error.strerror or 'unreadable').lower()}"
-        ) from None
+        raise ConfigError(f"{path}: {reason_of(error)}") from None
 
 
 def load_policy(path: Path | None) -> Policy:
@@ -59,19 +50,6 @@ def load_policy(path: Path | None) -> Policy:
     """
     path = path or policy_path(DEFAULT_POLICY)
     return Policy(load(read_text(path), source=str(path)))
-
-
-def output() -> Console:
-    """Where people read: as wide as the terminal, and as wide as it takes in a pipe."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(highlight=False, width=width)
-
-
-def fail(error: ConfigError) -> NoReturn:
-    """What is wrong, one line each, and exit status 2."""
-    hint = f" ({error.hint})" if error.hint else ""
-    sys.stderr.write(f"pgwarden: {error.message}{hint}\n")
-    raise typer.Exit(2)
 
 
 class OfflineSession:

@@ -16,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli.cases import run_tests
-from proxy.cli.offline import fail, load_policy, output
+from proxy.cli.mistakes import fail
+from proxy.cli.offline import load_policy
+from proxy.cli.output import output
 from proxy.errors import ConfigError
 from proxy.policy.lint import lint
 
@@ -35,7 +37,12 @@ policy_app = typer.Typer(
 
 PolicyFile = Annotated[
     Path | None,
-    typer.Option("--policy", help="Policy document.", show_default="production"),
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="Policy document.",
+        show_default="the shipped production.yaml",
+    ),
 ]
 
 
@@ -46,12 +53,15 @@ policy_app.command("test")(run_tests)
 def show(
     *,
     policy: PolicyFile = None,
-    role: Annotated[str, typer.Option(help="Only this role.")] = "",
+    role: Annotated[str, typer.Option(metavar="ROLE", help="Only this role.")] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
     ] = False,
 ) -> None:
-    """Show the roles of a policy and their rules in order."""
+    """Show the roles of a policy and their rules in order.
+
+    Example: pgwarden policy show --policy production.yaml --role developer
+    """
     try:
         loaded = load_policy(policy)
         names = [loaded.role(role).name] if role else list(loaded.roles)
@@ -82,7 +92,9 @@ def _print_role(console: Console, policy: Policy, name: str) -> None:
     mode = "read-only" if role.read_only else "read and write"
     console.print(Text(f"  upstream login {role.upstream}, {mode}"))
     document = policy.document
-    table = Table("", "rule", "what", "why", box=None, pad_edge=False)
+    table = Table("", "rule", box=None, pad_edge=False)
+    table.add_column("what", overflow="fold")
+    table.add_column("why")
     for rule in document.rules_of(document.model.roles[name]):
         acts = rule.permit or rule.forbid
         listed = acts.model_dump(exclude_defaults=True) if acts else {}
@@ -121,9 +133,14 @@ def _match(item: dict[str, Any]) -> str:
 
 @policy_app.command("lint")
 def check_for_lint(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE.yaml", help="Policy documents.")
+    ],
 ) -> None:
-    """Name what in a policy says nothing: unused lists, groups and rules."""
+    """Name what in a policy says nothing: unused lists, groups and rules.
+
+    Exit status: 0 nothing to say, 1 something found, 2 a file does not load.
+    """
     found = 0
     try:
         for path in files:

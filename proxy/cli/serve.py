@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import uvloop
 
+from proxy.cli.output import counted
 from proxy.console.app import admin_app, admin_server, listen
 from proxy.logs import configure
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
@@ -51,16 +52,32 @@ def serve(
         ),
     ],
     *,
+    is_check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Read all that a start would read, say so, and end."
+        ),
+    ] = False,
     worker: Annotated[int | None, typer.Option(hidden=True)] = None,
     control_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     listen_fd: Annotated[list[int] | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Guard a Postgres: listen for clients and judge every statement.
 
-    SIGHUP reads policy and identities again (a change of the files does, too); SIGTERM
-    lets running statements end, then stops.
+    SIGHUP reads policy, identities, certificates and upstream passwords again; a change
+    of the policy, the identities or the certificate does so by itself. SIGTERM lets
+    running statements end, then stops. Exit status 2: the configuration can't be used.
+
+    Before a restart or a reload: pgwarden serve --check --config pgwarden.yaml
     """
     settings = load_settings(config, os.environ)
+    if is_check:
+        policy, identities = check_sources(settings)
+        typer.echo(
+            f"{config} can be used: policy {policy.name} ({policy.version}), "
+            f"{counted(len(identities), 'identity', 'identities')}"
+        )
+        return
     configure(settings.log.format, settings.log.level)
     if worker is not None and control_fd is not None:
         uvloop.run(_work(settings, worker, control_fd, listen_fd or []))

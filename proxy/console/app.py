@@ -19,7 +19,7 @@ from starlette.routing import Route
 from typing_extensions import override
 
 from proxy.console.page import STYLE_HASH, overview
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 from proxy.exposition import CONTENT_TYPE, render
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind)
     except OSError as error:
-        raise ConfigError(f'admin address "{host}": {error.strerror}') from error
+        raise ConfigError(f'admin address "{host}": {reason_of(error)}') from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -154,7 +154,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            f"admin port {host}:{port} can't be used: {error.strerror}",
+            f"admin port {host}:{port} can't be used: {reason_of(error)}",
             hint="choose another port, or 0 for a free one",
         ) from error
     listener.settimeout(0)

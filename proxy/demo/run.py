@@ -24,7 +24,7 @@ from proxy.demo.embedded import EmbeddedGround
 from proxy.demo.folder import DemoFolder, write_private
 from proxy.demo.foreign import ForeignGround, ForeignPlan
 from proxy.demo.words import Opened, introduction
-from proxy.errors import ConfigError, UnavailableError
+from proxy.errors import ConfigError, UnavailableError, reason_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -246,7 +246,7 @@ def _check_port(option: str, port: int) -> None:
         try:
             probe.bind((LISTEN_HOST, port))
         except OSError as error:
-            why = "is taken" if error.errno == errno.EADDRINUSE else error.strerror
+            why = "is taken" if error.errno == errno.EADDRINUSE else reason_of(error)
             raise ConfigError(
                 f"port {port} on {LISTEN_HOST} {why}",
                 hint=f"choose another one, or any free one: {option} 0",

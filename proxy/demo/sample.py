@@ -6,6 +6,7 @@ Imports asyncpg, `roles`, `dsn`. Next: `proxy.demo.embedded`, `proxy.demo.foreig
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from proxy.demo import roles
-from proxy.errors import UnavailableError
+from proxy.errors import UnavailableError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,13 +43,20 @@ async def connection(
         )
     except _REASONS as error:
         raise UnavailableError(
-            f"can't log in to the upstream as {who}: {str(error) or 'no answer'}",
+            f"can't log in to the upstream as {who}: {_reason(error)}",
             hint="check host, port, user and password of the DSN",
         ) from error
     try:
         yield opened
     finally:
         await opened.close()
+
+
+def _reason(error: Exception) -> str:
+    # asyncio says "[Errno 111] Connect call failed ('127.0.0.1', 5432)".
+    if isinstance(error, ConnectionError) and error.errno is not None:
+        return f"{os.strerror(error.errno).lower()}: is a server there?"
+    return reason_of(error) if isinstance(error, OSError) else str(error) or "no answer"
 
 
 def shop_script(logins: Logins) -> str:

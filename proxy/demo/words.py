@@ -32,7 +32,7 @@ class Opened:
 
     @property
     def admin_url(self) -> str:
-        """Health, metrics and, later, the console."""
+        """Status page, health and metrics."""
         return f"http://{LISTEN_HOST}:{self.admin_port}"
 
 
@@ -51,9 +51,8 @@ def introduction(
         name = shlex.quote(database)
         return f"PGPASSWORD={person.password} {_command('psql')} {where} -d {name}"
 
-    def database_url(person: Person) -> str:
-        dsn = url(person.user, person.password, opened.port, database)
-        return f"export DATABASE_URL={shlex.quote(dsn)}"
+    def address(person: Person) -> str:
+        return shlex.quote(url(person.user, person.password, opened.port, database))
 
     try_read, try_drop = (
         ("SELECT * FROM open_orders LIMIT 3", "DROP TABLE orders")
@@ -61,16 +60,18 @@ def introduction(
         else ("SELECT current_user, now()", "DROP SCHEMA public CASCADE")
     )
     folder = shlex.quote(str(audit))
+    # Without what Debian appends: "15.20 (Debian 15.20-0+deb12u1)".
+    server = f"PostgreSQL {served.version.split()[0]}"
     return f"""
-pgwarden guards "{database}" (PostgreSQL {served.version}) with the policy "{POLICY}".
+pgwarden guards "{database}" ({server}) with the policy "{POLICY}".
 
 As a developer, who reads and destroys nothing:
   {psql(developer)}
-  {database_url(developer)}
+  export DATABASE_URL={address(developer)}
 
 As a deploy job, which may add to the schema and lose nothing:
   {psql(migrator)}
-  {database_url(migrator)}
+  export DATABASE_URL={address(migrator)}
 
 Try it:
   {psql(developer)} -c {shlex.quote(try_read)}
@@ -80,7 +81,10 @@ Who did what:
   {_command("pgwarden")} audit tail -f {folder}
   {_command("pgwarden")} audit verify {folder}
 
-Health and metrics: {opened.admin_url}/healthz {opened.admin_url}/metrics
+The same by the names that the README uses:
+  export DEVELOPER={address(developer)} DEPLOY={address(migrator)} AUDIT={folder}
+
+Status page: {opened.admin_url}/ (for machines: /healthz /readyz /metrics)
 Ctrl-C stops everything."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from proxy.errors import type_in_words
 from proxy.policy.consistency import inconsistencies
 from proxy.policy.model import PolicyModel, Role, Rule
 from proxy.policy.patterns import nearest
@@ -117,7 +118,7 @@ def _said(shape: type[BaseModel], loc: Path, kind: str, error: Any) -> str:  # n
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         what = f'"{where}"' if where else "the document"
         return f"{what} must be a mapping of keys to values"
-    message = str(error["msg"])
+    message = type_in_words(kind) or str(error["msg"])
     return f'"{where}": {message[:1].lower()}{message[1:]}' if where else message
 
 

@@ -109,7 +109,7 @@ class SettingMatch(Model):
 
 
 class Acts(Model):
-    """What a rule permits or forbids. A statement is split into acts; see README."""
+    """What a rule permits or forbids. A statement is split into acts."""
 
     everything: bool = False
     kinds: Kinds = []

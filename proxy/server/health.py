@@ -28,6 +28,7 @@ _log = structlog.get_logger("upstream")
 
 Reason = Literal["connect", "tls", "login", "protocol"]
 
+UNTRIED: Final = "the database has not been tried yet"
 _PROBLEMS: Final = {
     "connect": "the database can't be reached",
     "tls": "the database can't be reached safely",
@@ -58,7 +59,7 @@ class Health:
     """The last word on each login; changes are logged, once."""
 
     def __init__(self, logins: Iterable[str], *, clock: Callable[[], float]) -> None:
-        """Begin with nothing known, which counts as well.
+        """Begin with nothing known, which is a problem until all were tried.
 
         Args:
             logins: the names of the upstream logins.
@@ -67,9 +68,17 @@ class Health:
         self._clock = clock
         self._problems: dict[str, str] = dict.fromkeys(logins, "")
         self._reached_s: dict[str, float] = {}
+        self._all_tried = False
 
     def problems(self) -> list[str]:
         """What stands in the way, one short line each, fit for anyone to read."""
+        return self._found() or ([] if self._all_tried else [UNTRIED])
+
+    def all_tried(self) -> None:
+        """Each login that some role uses was tried once."""
+        self._all_tried = True
+
+    def _found(self) -> list[str]:
         return sorted({problem for problem in self._problems.values() if problem})
 
     def is_known_good(self, login: str, within_s: float) -> bool:
@@ -82,7 +91,7 @@ class Health:
         self._reached_s[login] = self._clock()
         had_problem = bool(self._problems.get(login))
         self._problems[login] = ""
-        if had_problem and not self.problems():
+        if had_problem and not self._found():
             _log.warning("upstream_is_back")
 
     def failed(self, login: str, error: UpstreamError, *, is_probe: bool) -> None:
@@ -106,7 +115,7 @@ class Health:
         self._reached_s.pop(login, None)
         # Nobody can be reached, or this one is refused: once for each is enough.
         is_general = error.reason in _PROBLEMS
-        known = self.problems() if is_general else [self._problems.get(login)]
+        known = self._found() if is_general else [self._problems.get(login)]
         if problem not in known:
             _log.error(
                 "upstream_problem", login=login, problem=problem, note=error.note

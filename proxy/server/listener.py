@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 from proxy.server.entrance import Entrance
 from proxy.server.sockets import prepare
 
@@ -59,7 +59,7 @@ def bind(address: Address, *, is_shared: bool = False) -> list[socket.socket]:
             listening.close()
         busy = error.errno == errno.EADDRINUSE
         raise ConfigError(
-            f"can't listen on {address}: {(error.strerror or str(error)).lower()}",
+            f"can't listen on {address}: {reason_of(error)}",
             hint="another program uses the port; choose another" if busy else "",
         ) from error
     return sockets

@@ -25,6 +25,7 @@ async def watch_upstream(server: Server) -> None:
         for login, is_read_only in _logins(server).items():
             if not server.dialler.health.is_known_good(login, PROBE_EVERY_S):
                 await _try(server, login, is_read_only=is_read_only)
+        server.dialler.health.all_tried()
         await asyncio.sleep(RETRY_EVERY_S)
 
 

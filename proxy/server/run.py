@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from proxy.server.sources import Sources
     from proxy.settings import Settings
 
 _log = structlog.get_logger("server")
@@ -153,15 +154,18 @@ async def _drain(server: Server, hurry: asyncio.Event) -> None:
             break
 
 
-def check_sources(settings: Settings) -> None:
+def check_sources(settings: Settings) -> Sources:
     """Try everything that the settings name, so that a mistake is told at once.
+
+    Not the audit folder, which would be made, nor the addresses, which may be in use.
 
     Raises:
         ConfigError: something can't be used.
     """
-    read_sources(settings)
+    sources = read_sources(settings)
     _tls_context(settings)
     Dialler(settings.upstream, tasks=Tasks())
+    return sources
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.auth.identities import load_identities
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
+from proxy.policy.patterns import nearest
 from proxy.policy.yaml import load_yaml
 
 if TYPE_CHECKING:
@@ -32,12 +33,21 @@ def read_sources(settings: Settings) -> Sources:
     """Read policy and identities.
 
     Raises:
-        ConfigError: one of them can't be used.
+        ConfigError: one of them can't be used, or they do not go together.
     """
-    return Sources(
-        read_policy(settings.policy, settings),
-        read_identities(settings.identities),
-    )
+    policy = read_policy(settings.policy, settings)
+    identities = read_identities(settings.identities)
+    wrong = [
+        f'{settings.identities}: identity "{identity.name}" has the role '
+        f'"{identity.role}", which policy "{policy.name}" does not know'
+        f"{nearest(identity.role, policy.roles)}"
+        for identity in identities
+        if identity.role not in policy.roles
+    ]
+    if wrong:
+        # Fail closed anyway, but at that person's next login, to their surprise.
+        raise ConfigError("\n".join(wrong))
+    return Sources(policy, identities)
 
 
 def source_paths(settings: Settings) -> list[Path]:
@@ -85,7 +95,7 @@ def _read(path: Path, what: str) -> str:
         return path.read_text("utf-8")
     except OSError as error:
         raise ConfigError(
-            f'{what} file "{path}" can\'t be read: {error.strerror}'
+            f'{what} file "{path}" can\'t be read: {reason_of(error)}'
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f'{what} file "{path}" is not UTF-8') from error

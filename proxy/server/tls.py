@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509 import load_pem_x509_certificates
 
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,8 +31,12 @@ def frontend_context(settings: TlsSettings) -> ssl.SSLContext:
     context.set_alpn_protocols([ALPN])
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     for path in (settings.certificate, settings.key):
-        if not path.is_file():
-            raise ConfigError(f'TLS file "{path}" does not exist')
+        try:
+            path.open("rb").close()  # OpenSSL would not say which of the two it is
+        except OSError as error:
+            raise ConfigError(
+                f'TLS file "{path}" can\'t be read: {reason_of(error)}'
+            ) from error
     try:
         context.load_cert_chain(
             settings.certificate, settings.key, password=_no_password
@@ -47,11 +51,11 @@ def frontend_context(settings: TlsSettings) -> ssl.SSLContext:
 
 def said_of(error: Exception) -> str:
     """What went wrong, in the words of OpenSSL or the system and without the rest."""
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("_", " ")
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)
+    if isinstance(error, ssl.SSLError):
+        # Without a reason it is "[SSL] PEM lib (_ssl.c:3926)".
+        reason: str | None = error.reason
+        return reason.lower().replace("_", " ") if reason else "not in PEM form"
+    return reason_of(error) if isinstance(error, OSError) else str(error)
 
 
 def refuse_outdated(settings: TlsSettings, now: datetime) -> None:
@@ -64,9 +68,14 @@ def refuse_outdated(settings: TlsSettings, now: datetime) -> None:
     """
     try:
         certificate = load_pem_x509_certificates(settings.certificate.read_bytes())[0]
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ConfigError(
-            f'TLS certificate "{settings.certificate}" can\'t be read'
+            f'TLS certificate "{settings.certificate}" can\'t be read: '
+            f"{reason_of(error)}"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f'TLS certificate "{settings.certificate}" holds no certificate in PEM form'
         ) from error
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:

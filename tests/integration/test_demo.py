@@ -264,6 +264,17 @@ def test_every_printed_line_works(
     for line in exports:
         pasted = f'{line}\n{psql} "$DATABASE_URL" -Atc "SELECT count(*) FROM customers"'
         assert subprocess.check_output(pasted, shell=True, text=True) == "1000\n"
+    (names,) = [line for line in lines if line.startswith("export DEVELOPER=")]
+    pasted = (
+        f'{names}\n{psql} "$DEVELOPER" -Atc "SELECT count(*) FROM orders"\n'
+        f'{psql} "$DEPLOY" -Atc "CREATE TABLE made_by_deploy (id int)"\n'
+        "ls $AUDIT | wc -l"
+    )
+    said = subprocess.check_output(pasted, shell=True, text=True)
+    assert said.splitlines() == ["5000", "CREATE TABLE", "1"]
+    assert any(
+        line.startswith(f"Status page: {demo.ready['admin_url']}/ ") for line in lines
+    )
 
 
 def test_a_busy_port_is_one_clear_line() -> None:
@@ -286,7 +297,10 @@ def test_a_busy_port_is_one_clear_line() -> None:
         (["--port", "7001", "--admin-port", "7001"], "both 7001"),
         (["--ready-file", "/nowhere/x.json"], "no folder for --ready-file"),
         (["--upstream", "host=127.0.0.1"], "must be a connection URL"),
-        (["--upstream", "postgresql://x:hunter2@127.0.0.1:1/x"], "can't log in"),
+        (
+            ["--upstream", "postgresql://x:hunter2@127.0.0.1:1/x"],
+            "can't log in to the upstream as the superuser: connection refused:",
+        ),
     ],
 )
 def test_mistakes_are_one_clear_line(options: list[str], problem: str) -> None:

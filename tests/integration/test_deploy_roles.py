@@ -46,14 +46,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         shutil.rmtree(cluster.plan.work, ignore_errors=True)
 
 
-def run_script(cluster: Cluster, owner: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    cluster: Cluster, owner: str, **changed: str
+) -> subprocess.CompletedProcess[str]:
     found = {
         f"{name.removeprefix('pgwarden_')}_secret": make_secret(
             password, salt=secrets.token_bytes(SALT_LENGTH)
         ).encode()
         for name, password in PASSWORDS.items()
     }
-    variables = [f"--set={name}={text}" for name, text in found.items()]
+    variables = [f"--set={name}={text}" for name, text in (found | changed).items()]
     return subprocess.run(
         [
             bin_dir(17) / "psql",
@@ -130,7 +132,20 @@ def test_it_can_be_run_again(server: Cluster) -> None:
     assert run_script(server, "app_owner").returncode == 0
 
 
-def test_a_superuser_as_owner_is_refused(server: Cluster) -> None:
-    done = run_script(server, "postgres")
+@pytest.mark.parametrize(
+    ("owner", "changed", "said"),
+    [
+        ("postgres", {}, "the owner is a superuser"),
+        ("nobody", {}, "there is no such role as the owner"),
+        ("app_owner", {"reader_secret": ""}, "is it on the PATH?"),
+        ("app_owner", {"migrator_secret": "in clear"}, "is it on the PATH?"),
+    ],
+)
+def test_what_would_harm_is_refused(
+    server: Cluster, owner: str, changed: dict[str, str], said: str
+) -> None:
+    done = run_script(server, owner, **changed)
     assert done.returncode == 3
-    assert "the owner is a superuser" in done.stderr
+    assert said in done.stderr
+    for user in PASSWORDS:
+        connect(server, user).close()

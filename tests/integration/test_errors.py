@@ -101,6 +101,8 @@ def check(
         ({"lisen": []}, 'unknown key "lisen"; did you mean "listen"?'),
         ({"listen": []}, "at least one host:port"),
         ({"listen": ["6432"]}, "host:port"),
+        ({"listen": f"{HOST}:0"}, '"listen": must be a list'),
+        ({"workers": "many"}, '"workers": must be a whole number'),
         ({"listen": [f"{HOST}:99999"]}, "65535"),
         ({"limits": {"sessions": 0}}, "limits.sessions"),
         ({"limits": {"sessions": "many"}}, "limits.sessions"),
@@ -186,6 +188,12 @@ def test_a_bad_policy(tmp_path: Path, base: dict[str, Any]) -> None:
         ),
         ("[]", "mapping"),
         ("\0", "identities.yaml"),
+        (
+            'version: 1\nidentities: [{name: a, role: develper, secret: "SCRAM-SHA-256'
+            f'$4096:{"A" * 24}${"A" * 43}=:{"A" * 43}="}}]\n',
+            'identity "a" has the role "develper", which policy "production" does not '
+            'know; did you mean "developer"?',
+        ),
     ],
 )
 def test_bad_identities(
@@ -199,6 +207,36 @@ def test_bad_identities(
     assert all(
         line.startswith(("pgwarden: ", "hint: ")) for line in done.stderr.splitlines()
     )
+
+
+def test_a_check_reads_all_and_begins_nothing(
+    tmp_path: Path, base: dict[str, Any]
+) -> None:
+    settings = tmp_path / "pgwarden.yaml"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*serve_command(settings), "--check"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+
+    settings.write_text(yaml.safe_dump(base))
+    done = run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " can be used: policy production (" in done.stdout
+    assert not (tmp_path / "audit").exists()
+    settings.write_text(yaml.safe_dump(merged(base, {"policy": "no.yaml"})))
+    check(run(), "no.yaml")
+
+
+def test_a_password_file_that_is_no_text(tmp_path: Path, base: dict[str, Any]) -> None:
+    (tmp_path / "password").write_bytes(b"\xff\n")
+    login = {"user": "r", "password_file": "password"}
+    change = {"upstream": {"logins": {"reader": login}}}
+    check(serve(tmp_path, merged(base, change)), "password", "is not UTF-8")
 
 
 @pytest.fixture
@@ -238,18 +276,30 @@ def broken(folder: Path) -> None:
     (folder / "c.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
 
 
-def keyless(folder: Path) -> None:
+def emptied(folder: Path) -> None:
     issue(folder)
     (folder / "k.pem").write_text("")
+
+
+def keyless(folder: Path) -> None:
+    issue(folder)
+    (folder / "k.pem").unlink()
+
+
+def missing(folder: Path) -> None:
+    issue(folder)
+    (folder / "c.pem").unlink()
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (expired, "expired on 2020-01-01"),
+        (expired, 'certificate "{}/c.pem" expired on 2020-01-01'),
         (mismatch, "mismatch"),
-        (broken, "can't be"),
-        (keyless, "can't be used"),
+        (broken, 'certificate "{}/c.pem" holds no certificate in PEM form'),
+        (emptied, '"{}/k.pem" can\'t be used: not in PEM form'),
+        (keyless, 'TLS file "{}/k.pem" can\'t be read: no such file or directory'),
+        (missing, 'certificate "{}/c.pem" can\'t be read: no such file or directory'),
     ],
 )
 def test_a_broken_certificate(
@@ -257,7 +307,7 @@ def test_a_broken_certificate(
 ) -> None:
     make(tmp_path)
     base["tls"] = {"certificate": "c.pem", "key": "k.pem"}
-    check(serve(tmp_path, base), "c.pem", said)
+    check(serve(tmp_path, base), said.format(tmp_path))
 
 
 def test_an_audit_folder_that_can_not_be_used(
@@ -328,6 +378,7 @@ def test_an_upstream_that_says_nothing(
                 "upstream": {"port": silent.getsockname()[1], "connect_timeout_s": 0.5}
             },
         )
+        assert problems(proxy), "not ready before the database has been tried"
         with pytest.raises(psycopg.OperationalError, match="can't reach the database"):
             psycopg.connect(proxy.dsn("developer", shop17.name))
         assert "no answer within 0.5 s" in proxy.log_path.read_text()

@@ -35,9 +35,7 @@ def test_a_scrape_reads_back() -> None:
 
 
 def test_the_reference_is_that_of_the_table() -> None:
-    assert PAGE.read_text() == reference_page(), (
-        "run: python -m proxy.exposition > docs/reference/metrics.md"
-    )
+    assert PAGE.read_text() == reference_page(), "run: make docs"
     assert set(re.findall(r"`(pgwarden_\w+)`", PAGE.read_text())) == {
         metric.name for metric in TABLE
     }

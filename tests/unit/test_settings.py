@@ -104,7 +104,13 @@ def test_a_missing_password_variable_is_named_and_not_its_value(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "name",
-    ["PGWARDEN_DEEP", "PGWARDEN_AUDIT_FOLDER", "PGWARDEN_SECRET_READER", "PGHOST"],
+    [
+        "PGWARDEN_COMPILE",
+        "PGWARDEN_DEEP",
+        "PGWARDEN_AUDIT_FOLDER",
+        "PGWARDEN_SECRET_READER",
+        "PGHOST",
+    ],
 )
 def test_variables_of_others_are_no_settings(tmp_path: Path, name: str) -> None:
     assert settings(tmp_path, **{name: "x"}) == settings(tmp_path)

@@ -54,7 +54,7 @@ def test_two_secrets_stand_side_by_side_while_one_is_rotated() -> None:
         ({"name": " alice"}, "must be printable"),
         ({"name": "al\nice"}, "must be printable"),
         ({"name": "é" * 32}, "at most 63 bytes"),
-        ({"role": 7}, "valid string"),
+        ({"role": 7}, "must be text"),
         ({"valid_until": "2026-01-01T00:00:00"}, "timezone"),
         ({"networks": ["10.0.0.1/8"]}, "network"),
         ({"networks": ["nowhere"]}, "network"),

@@ -56,7 +56,7 @@ def log(tmp_path: Path) -> Path:
 def test_verify_a_sound_log(log: Path) -> None:
     result = runner.invoke(audit_app, ["verify", str(log)])
     assert result.exit_code == 0
-    assert "intact: 7 records in 1 files" in result.stdout
+    assert "intact: 7 records in 1 file" in result.stdout
     assert "ends at record 7: " in result.stdout
 
 
@@ -66,7 +66,7 @@ def test_verify_names_what_was_changed(log: Path) -> None:
     result = runner.invoke(audit_app, ["verify", str(log)])
     assert result.exit_code == 1
     assert f"CHANGED {path.name}:5 record 5: record 5 was changed" in result.stdout
-    assert "NOT INTACT: 1 findings" in result.stdout
+    assert "NOT INTACT: 1 finding " in result.stdout
     result = runner.invoke(audit_app, ["verify", "--json", str(log)])
     assert result.exit_code == 1
     report = json.loads(result.stdout)
@@ -94,11 +94,17 @@ def test_strict_fails_on_a_file_that_was_not_closed(log: Path) -> None:
     assert runner.invoke(audit_app, ["verify", "--strict", str(log)]).exit_code == 1
 
 
+def test_an_anchor_that_is_none_is_a_mistake_and_no_finding(log: Path) -> None:
+    result = runner.invoke(audit_app, ["verify", str(log), "--anchor", "ab12"])
+    assert result.exit_code == 2
+    assert '"ab12" is not a hash of 64 hex digits' in result.stderr
+
+
 @pytest.mark.parametrize("command", ["verify", "tail"])
 def test_nothing_to_read_is_one_line(tmp_path: Path, command: str) -> None:
     result = runner.invoke(audit_app, [command, str(tmp_path)])
     assert result.exit_code == 2
-    assert result.stderr.startswith("pgwarden audit: no audit files in ")
+    assert result.stderr.startswith("pgwarden: no audit files in ")
     result = runner.invoke(audit_app, [command, str(tmp_path / "none")])
     assert result.exit_code == 2
     assert "is not a folder" in result.stderr
@@ -131,6 +137,7 @@ def test_tail_filters_and_prints_json(log: Path) -> None:
     [
         (["--since", "soon"], '"soon" is not a time'),
         (["--decision", "perhaps"], 'is "allow" or "deny", not "perhaps"'),
+        (["--kind", "login"], 'no kind "login"; known: statement, outcome, '),
     ],
 )
 def test_tail_refuses_what_it_does_not_know(

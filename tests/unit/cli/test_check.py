@@ -53,7 +53,8 @@ def test_a_text_that_can_not_be_split_is_one_verdict(
 
 def test_an_empty_file_has_nothing_to_refuse(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("-- nothing\n")
-    assert RUN.invoke(app, [str(tmp_path / "a.sql")]).exit_code == 0
+    ran = RUN.invoke(app, [str(tmp_path / "a.sql")])
+    assert (ran.exit_code, ran.stdout) == (0, "no statement found\n")
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,24 @@ def test_exit_status(tmp_path: Path, sql: str, role: str, status: int) -> None:
     (tmp_path / "a.sql").write_text(sql)
     ran = RUN.invoke(app, ["--role", role, str(tmp_path / "a.sql")])
     assert ran.exit_code == status, ran.output
-    assert ("statements refused" in ran.stdout) is bool(status)
+    assert (" refused for role " in ran.stdout) is bool(status)
     assert "without the database's catalog" in ran.stderr
+
+
+def test_each_file_stands_above_its_statements(tmp_path: Path) -> None:
+    first, second = tmp_path / f"{'long' * 30}.sql", tmp_path / "b.sql"
+    first.write_text("SELECT 1;\nSELECT 2")
+    second.write_text("DROP TABLE t")
+    ran = RUN.invoke(app, [str(first), str(second)])
+    lines = [line.split() for line in ran.stdout.splitlines()]
+    assert lines[:5] == [
+        [str(first)],
+        ["1", "allow", "reading.statements", "SELECT", "1"],
+        ["2", "allow", "reading.statements", "SELECT", "2"],
+        [str(second)],
+        ["1", "deny", "developer.schema", "DROP", "TABLE", "t"],
+    ]
+    assert "1 of 3 statements refused" in ran.stdout
 
 
 def test_stdin_and_json() -> None:
@@ -93,6 +110,21 @@ def test_jsonl() -> None:
     ]
     ran = RUN.invoke(app, ["--jsonl", "-"], input='{"id": "a", "sql": "SELECT 1"}')
     assert ran.exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["", "--jsonl"])
+def test_the_database_counts(tmp_path: Path, option: str) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "version: 1\nname: p\nroles:\n  developer:\n    login: permit\n"
+        "    upstream: reader\n    rules:\n      - id: only.shop\n"
+        "        when: {databases: [shop]}\n        permit: {everything: true}\n"
+    )
+    text = '{"id": 1, "sql": "SELECT 1"}' if option else "SELECT 1"
+    for database, status in (("shop", 0), ("crm", 1)):
+        options = ["--policy", str(policy), "--database", database]
+        asked = [*options, option, "-"] if option else [*options, "-"]
+        assert RUN.invoke(app, asked, input=text).exit_code == status
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,14 @@ async def test_the_page_is_plain_and_escaped() -> None:
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "&lt;b&gt;audit" in text
-    assert "0 d 1 h 1 min" in text
-    assert "http" not in text.split("</style>")[1]
+    assert "<td>1 h 1 min</td>" in text
+    assert '<td class="bad">deny</td>' in text
+    assert "none yet" in text
+    assert "<title>pgwarden: not ready</title>" in text
+    assert "://" not in text
     _, _, body = await get("/")
     assert b"Ready: statements are guarded" in body
+    assert b"<title>pgwarden: ready</title>" in body
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,23 @@ def clock() -> Clock:
 
 @pytest.fixture
 def health(clock: Clock) -> Health:
-    return Health(["reader", "migrator"], clock=clock)
+    made = Health(["reader", "migrator"], clock=clock)
+    made.all_tried()
+    return made
 
 
-def test_nothing_is_wrong_at_the_beginning_but_nothing_is_known(health: Health) -> None:
-    assert health.problems() == []
+def test_what_was_never_tried_is_not_taken_for_well(clock: Clock) -> None:
+    health = Health(["reader", "migrator", "unused"], clock=clock)
+    assert health.problems() == ["the database has not been tried yet"]
     assert not health.is_known_good("reader", 10)
+    health.failed("reader", failure("connect"), is_probe=True)
+    assert health.problems() == ["the database can't be reached"]
+    with capture_logs() as logs:
+        health.succeeded("reader")
+    assert [each["event"] for each in logs] == ["upstream_is_back"]
+    assert health.problems() == ["the database has not been tried yet"]
+    health.all_tried()
+    assert health.problems() == []
 
 
 def test_a_success_is_known_for_a_while(health: Health, clock: Clock) -> None:
