@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml requirements.lock
 	echo "installing the versions in requirements.lock"; \
 	$(PIP) --constraint requirements.lock mypy msgspec setuptools; \
 	$(BIN)/python hatch_build.py & compiling=$$!; \
-	$(PIP) --requirement requirements.lock; \
+	$(PIP) --no-deps --requirement requirements.lock; \
 	$(PIP) --no-deps --no-build-isolation --editable .; \
 	wait $$compiling; \
 	touch $(STAMP)

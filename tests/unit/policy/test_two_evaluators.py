@@ -11,6 +11,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import yaml
+import pytest
 from hypothesis import given, settings, strategies as st
 from typing_extensions import override
 
@@ -349,6 +350,7 @@ contexts = st.builds(
 )
 
 
+@pytest.mark.timeout(120)  # seconds where nothing else runs; the naive one is slow
 @settings(max_examples=200, deadline=None)
 @given(documents(), st.lists(st.tuples(made_facts, contexts), max_size=12))
 def test_the_two_agree(text: str, questions: list[tuple[Facts, Context]]) -> None:
@@ -362,6 +364,7 @@ def test_the_two_agree(text: str, questions: list[tuple[Facts, Context]]) -> Non
         assert decision.reason
 
 
+@pytest.mark.timeout(120)
 @settings(max_examples=100, deadline=None)
 @given(documents(), st.lists(made_facts, max_size=4), contexts)
 def test_texts_stand_or_fall_together(
