@@ -10,8 +10,8 @@ import fnmatch
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import yaml
 import pytest
+import yaml
 from hypothesis import given, settings, strategies as st
 from typing_extensions import override
 
