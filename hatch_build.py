@@ -142,7 +142,7 @@ def _build(folder: Path) -> Path:
             f"--cache-dir={ROOT / '.cache' / 'mypyc'}",
             *modules(),
         ],
-        opt_level="2",
+        opt_level="1",  # as fast as 2 here, and a third less of a minute to wait
         debug_level="0",
         target_dir=str(folder / "c"),
         group_name=GROUP,
