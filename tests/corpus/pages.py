@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from typing_extensions import override
 
 from tests.corpus.sift import Corpus, Entry
+
+if TYPE_CHECKING:
+    from tests.corpus.sift import Before
 
 FOLDER = Path(__file__).with_name("recorded")
 _HEAD = """\
@@ -90,7 +93,7 @@ def _written(entry: Entry, versions: list[str]) -> str | dict[str, Any]:
         more["by"] = entry.by
     if entry.after:
         more["after"] = [
-            one if isinstance(one, str) else {"portal": one[0], "sql": one[1]}
+            one if isinstance(one, str) else {one[0]: one[1], "sql": one[2]}
             for one in entry.after
         ]
     if entry.sqlstate:
@@ -133,10 +136,14 @@ def _entry(written: str | dict[str, Any], versions: list[str]) -> Entry:
         sql=told["sql"],
         form=told.get("form", "simple"),
         types=tuple(told.get("types", ())),
-        after=tuple(
-            one if isinstance(one, str) else (one["portal"], one["sql"])
-            for one in told.get("after", ())
-        ),
+        after=tuple(map(_before, told.get("after", ()))),
         sqlstate=told.get("sqlstate", ""),
         by=list(told.get("by", versions)),
     )
+
+
+def _before(written: str | dict[str, str]) -> Before:
+    if isinstance(written, str):
+        return written
+    (kind,) = written.keys() - {"sql"}
+    return kind, written[kind], written["sql"]

@@ -8,7 +8,6 @@ server. Next: `tests.corpus.tools`.
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tempfile
 import time
@@ -61,7 +60,7 @@ def main(names: list[str]) -> int:
 def record(clusters: Clusters, name: str, tool: Tool) -> Corpus:
     """Let one tool do its work at each of its servers."""
     corpus = Corpus()
-    for major, drive in itertools.product(tool.majors, tool.drives):
+    for major, drive in tool.runs:
         cluster = clusters.get(major)
         login = clusters.logins(major).reader
         set_up(clusters, cluster, name)

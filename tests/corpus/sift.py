@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
     from tests.corpus.tap import Conversation, Said
 
-Before: TypeAlias = str | tuple[str, str]
-"""A text to send first; or a portal to bind first, by its name and text."""
+Before: TypeAlias = str | tuple[str, str, str]
+"""A text to send first; or ("portal", name, text) to bind and run, or ("prepared",
+name, text) to parse."""
 
-_NUMBERS = re.compile(r"\d{5,}")
+_NUMBERS = re.compile(r"\d{5,}|0x[0-9a-f]+|[0-9a-f]{12}")
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)+", re.DOTALL)
-_MAKES = re.compile(r'\A(?:DECLARE|PREPARE|SAVEPOINT)\s+("[^"]+"|\w+)', re.IGNORECASE)
+_MAKES = re.compile(
+    r'(?:\A|;)\s*(?:DECLARE|PREPARE|SAVEPOINT)\s+("[^"]+"|\w+)', re.IGNORECASE
+)
+_DECLARES = re.compile(_MAKES.pattern.replace("|SAVEPOINT", ""), re.IGNORECASE)
 _OPENS = ("BEGIN", "START TRANSACTION")
 _ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT")
 _BEGINNING = 24  # "SET TRANSACTION SNAPSHOT"
@@ -143,29 +147,45 @@ class _Session:
     def __init__(self) -> None:
         self._opener = ""
         self._is_open = False
-        self._made: dict[str, Before] = {}
+        self._made: dict[str, tuple[Before, ...]] = {}
 
     def before(self, said: Said) -> tuple[Before, ...]:
         """What must go before this text; and remember the text itself."""
         text = _COMMENTS.sub("", said.text)
-        command = " ".join(text.upper().rstrip(";").split()[:3])
+        commands = [" ".join(one.split()[:3]) for one in text.upper().split(";")]
         # In a pipeline the status is that of its beginning, so BEGIN counts as well.
         is_inside = said.status in "TE" or self._is_open
-        if command.startswith(_OPENS) or not is_inside:
+        if commands[0].startswith(_OPENS) or not is_inside:
             self._opener = said.text
-        self._is_open = command.startswith(_OPENS) or (
-            self._is_open and (" TO " in command or not command.startswith(_ENDS))
-        )
+        for command in commands:
+            if command.startswith(_OPENS):
+                self._is_open = True
+            elif command.startswith(_ENDS) and " TO " not in command:
+                self._is_open = False
         needed: list[Before] = []
-        if is_inside and command.startswith(_IN_A_BLOCK):
+        if is_inside and any(one.startswith(_IN_A_BLOCK) for one in commands):
             needed.append(self._opener)
-        if command.startswith(_DEPENDENT):
-            needed += [made for name, made in self._made.items() if _has(text, name)]
-        if found := _MAKES.match(text):
-            self._made[found[1].strip('"')] = said.text
+        for one in text.split(";"):
+            if one.upper().lstrip().startswith(_DEPENDENT):
+                for name, makers in self._made.items():
+                    if _has(one, name) and name not in _made_by(_DECLARES, text):
+                        needed += makers
+        after = tuple(dict.fromkeys(needed))
+        self._remember(said, text, after)
+        return after
+
+    def _remember(self, said: Said, text: str, after: tuple[Before, ...]) -> None:
+        for name in _made_by(_MAKES, text):
+            self._made[name] = (*after, said.text)
+        if said.name:
+            self._made[said.name] = (("prepared", said.name, said.text),)
         for portal in said.portals:
-            self._made[portal] = (portal, said.text)
-        return tuple(dict.fromkeys(needed))
+            self._made[portal] = (("portal", portal, said.text),)
+
+
+def _made_by(pattern: re.Pattern[str], text: str) -> list[str]:
+    """The names that a text makes; of savepoints there may be two of one name."""
+    return [name.strip('"') for name in pattern.findall(text)]
 
 
 def _has(text: str, name: str) -> bool:

@@ -41,6 +41,7 @@ class Said:
         status: I, T or E, as the last ReadyForQuery before it said.
         is_run: executed; an extended text may only have been described.
         sqlstate: of the first error in answer to it.
+        name: of the prepared statement.
         portals: names that Binds gave to portals of it.
     """
 
@@ -50,6 +51,7 @@ class Said:
     status: str = "I"
     is_run: bool = False
     sqlstate: str = ""
+    name: str = ""
     portals: list[str] = field(default_factory=list)
 
 
@@ -101,9 +103,9 @@ class Ear:
                 about = self._keep(Said(_text(body), "simple", is_run=True))
             case "P":
                 name, text, rest = body.split(b"\0", 2)
-                about = self._keep(
-                    Said(_text(text), "named" if name else "extended", _types(rest))
-                )
+                form = "named" if name else "extended"
+                about = Said(_text(text), form, _types(rest), name=name.decode())
+                self._keep(about)
                 self._statements[name] = about
             case "B":
                 portal, name, _ = body.split(b"\0", 2)

@@ -57,7 +57,7 @@ def test_the_tap_tells_form_status_and_error() -> None:
     )
     assert told.said == [
         Said("BEGIN", "simple", is_run=True),
-        Said("SELECT $1", "named", status="T", is_run=True, portals=["p"]),
+        Said("SELECT $1", "named", status="T", is_run=True, name="s", portals=["p"]),
         Said("SELECT 1/0", "extended", status="T", sqlstate="22012"),
         Said("ROLLBACK; SELECT 2", "simple", status="E", is_run=True, sqlstate="57014"),
     ]
@@ -113,11 +113,14 @@ def test_a_statement_keeps_what_must_go_before_it() -> None:
         Said("SELECT 3", "named", is_run=True, portals=["p"]),
         simple("/* x */ MOVE 1 IN p"),
         simple("LOCK TABLE t"),
+        Said("SELECT 4", "named", name="n"),
+        simple("DEALLOCATE n"),
     )
     after = {entry.sql: entry.after for entry in corpus.entries.values()}
     assert after["DECLARE c CURSOR FOR SELECT 1"] == ("BEGIN",)
     assert after["FETCH 1 FROM d"] == ("BEGIN", 'DECLARE "d" CURSOR FOR SELECT 2')
-    assert after["/* x */ MOVE 1 IN p"] == (("p", "SELECT 3"),)
+    assert after["/* x */ MOVE 1 IN p"] == (("portal", "p", "SELECT 3"),)
+    assert after["DEALLOCATE n"] == (("prepared", "n", "SELECT 4"),)
     assert after["COMMIT"] == after["LOCK TABLE t"] == ()
 
 
@@ -142,7 +145,7 @@ def test_a_page_keeps_every_byte(
     monkeypatch.setattr(pages, "FOLDER", tmp_path)
     entries = [
         Entry(text, by=["1", "2"]),
-        Entry(text, "named", (0, 25), (text, ("p", text)), "22012", ["2"]),
+        Entry(text, "named", (0, 25), (text, ("portal", "p", text)), "22012", ["2"]),
     ]
     corpus = Corpus(["1", "2"], [{"a": text}], left_out={("why", text): text})
     corpus.entries = {(str(at),): entry for at, entry in enumerate(entries)}

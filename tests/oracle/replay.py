@@ -57,8 +57,11 @@ class Replayer(RawClient):
         """Say an entry after all that must go before it."""
         for before in entry.after:
             if isinstance(before, tuple):
-                portal, sql = before
-                answer = self._extended(sql, portal=portal, rows=1)
+                kind, name, sql = before
+                if kind == "portal":
+                    answer = self._extended(sql, portal=name, rows=1)
+                else:
+                    answer = self._extended(sql, name, runs=False)
             elif _PARAMETER.search(before):
                 answer = self._extended(before)
             else:

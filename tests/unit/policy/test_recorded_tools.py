@@ -23,17 +23,18 @@ if TYPE_CHECKING:
     from tests.corpus.sift import Entry
 
 PAGES = {page.tool: page for page in pages.read_all()}
-TOTAL = 1900
+TOTAL = 2300
 FLOORS = {
     "psql": 300,
     "sqlalchemy": 300,
     "pg_dump": 200,
     "django": 100,
-    "drizzle": 80,
+    "activerecord": 100,
+    "drizzle": 70,
 }
 FLOOR = 10
 """Of a tool that is not named above."""
-SMALL = {"pgbench": 6, "goose": 5, "pg-introspection": 1}
+SMALL = {"pg_activity": 8, "pgbench": 6, "goose": 5, "pg-introspection": 1}
 """Tools that say little by nature."""
 FORMS = {"simple", "extended", "named", "extended described", "named described"}
 UNFIT = re.compile(r"/(?:root|home|tmp|work|Users)/|SCRAM-SHA|(?i:password)\s*=\s*'")
@@ -44,12 +45,15 @@ def decision(entry: Entry) -> Decision:
     """The decision on a statement, after what must go before it."""
     session = OfflineSession(judge_of("developer"))
     for before in entry.after:
-        # On paper there is no Bind: the portal is a cursor of the same name.
         if isinstance(before, str):
             session.send(before.encode())
         else:
-            portal, sql = before
-            session.send(f"DECLARE {portal} CURSOR FOR {sql}".encode())
+            # on paper there is no Bind and no Parse, but SQL's names are theirs as well
+            kind, name, sql = before
+            made = (
+                "DECLARE {} CURSOR FOR {}" if kind == "portal" else "PREPARE {} AS {}"
+            )
+            session.send(made.format(name, sql).encode())
     found, _ = session.send(entry.sql.encode())
     return found
 
