@@ -190,10 +190,12 @@ _serial = count(1)
 
 
 @contextlib.contextmanager
-def shop_copy(clusters: Clusters, cluster: Cluster) -> Iterator[Database]:
+def shop_copy(
+    clusters: Clusters, cluster: Cluster, name: str = ""
+) -> Iterator[Database]:
     """Copy the template; that copies objects, but no rights on the database itself."""
     logins = clusters.logins(cluster.major)
-    name = f"shop_{next(_serial)}"
+    name = name or f"shop_{next(_serial)}"
     run(cluster.dsn(), f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     run(cluster.dsn(), roles.fence_database(name, logins))
     try:

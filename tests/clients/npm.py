@@ -25,26 +25,26 @@ CACHE = _HERE.parent.parent / ".cache"
 _INSTALL_S = 300.0
 
 
-def node_modules() -> Path:
-    """The folder `node_modules`; installs it if this is the first time."""
+def node_modules(manifest: Path = MANIFEST) -> Path:
+    """The folder `node_modules` of a package.json; installs it the first time."""
     program("node")
     npm = program("npm")
-    wanted = hashlib.sha256(MANIFEST.read_bytes()).hexdigest()[:16]
+    wanted = hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
     target = CACHE / f"node-{wanted}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "node.lock").open("w") as lock:
         # test processes run side by side; the first one installs
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
-            _install(npm, target)
+            _install(npm, manifest, target)
     return target / "node_modules"
 
 
-def _install(npm: str, target: Path) -> None:
+def _install(npm: str, manifest: Path, target: Path) -> None:
     work = target.with_suffix(".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    shutil.copy(MANIFEST, work)
+    shutil.copy(manifest, work)
     done = subprocess.run(
         # Install scripts would download Prisma's native engines; its WebAssembly ones
         # are in the packages.

@@ -23,6 +23,7 @@ from proxy.policy.evaluate import Policy
 from proxy.session.judge import Judge
 from proxy.shipped import policy_path
 from proxy.sql.facts import Kind
+from tests.corpus.furnish import furnish
 from tests.oracle.wire import Answer, Session
 from tests.unit.sql.corpus import statements, tool_statements
 
@@ -71,6 +72,7 @@ def reads(judged: Judged | None) -> bool:
 
 @pytest.fixture
 def session(shop: Database) -> Iterator[Session]:
+    furnish(shop.dsn)
     with Session(shop.dsn) as opened:
         opened.simple("SET statement_timeout = '10s'; SET client_min_messages = error")
         yield opened

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not {".venv", "node_modules", ".git", ".pytest_cache"}.intersection(
+    if not {".venv", ".cache", "node_modules", ".git", ".pytest_cache"}.intersection(
         path.relative_to(ROOT).parts
     )
 )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+
+from tests.corpus import pages
+
+if TYPE_CHECKING:
+    from tests.corpus.sift import Entry
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 
@@ -20,6 +25,17 @@ class Case(NamedTuple):
     effects: frozenset[str]
     actions: list[str] | None
     setup: str
+
+
+class Recorded(NamedTuple):
+    """A statement that a tool was recorded to send, and which tool."""
+
+    tool: str
+    entry: Entry
+
+    @property
+    def sql(self) -> str:
+        return self.entry.sql
 
 
 def _load(name: str) -> dict[str, Any]:
@@ -49,25 +65,10 @@ def statements() -> list[Case]:
     ]
 
 
-def tool_statements() -> list[Case]:
-    """Every statement that a tool was seen to send; none has a flag or an effect."""
-    cases = []
-    for tool, entries in _load("tools.yaml").items():
-        for entry in entries:
-            sql, kinds = (
-                (entry, "read")
-                if isinstance(entry, str)
-                else (entry["sql"], entry["kinds"])
-            )
-            cases.append(
-                Case(
-                    tool,
-                    sql,
-                    frozenset(kinds.split()),
-                    frozenset(),
-                    frozenset(),
-                    None,
-                    "shop",
-                )
-            )
-    return cases
+def tool_statements() -> list[Recorded]:
+    """Every statement that a tool was recorded to send."""
+    return [
+        Recorded(page.tool, entry)
+        for page in pages.read_all()
+        for entry in page.entries
+    ]

@@ -18,7 +18,10 @@ from tests.unit.sql.corpus import statements as corpus, tool_statements
 if TYPE_CHECKING:
     from proxy.sql.facts import Facts
 
-TEXTS = [case.sql for case in [*corpus(), *tool_statements()]]
+TEXTS = [
+    *(case.sql for case in corpus()),
+    *(case.sql for case in tool_statements()),
+]
 
 
 def comparable(facts: Facts) -> dict[str, object]:
