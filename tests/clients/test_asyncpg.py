@@ -86,6 +86,18 @@ async def test_cursors_and_transactions(developer: Any) -> None:
         assert [row["id"] for row in await cursor.fetch(2)] == [13, 14]
 
 
+@pytest.mark.xfail(
+    raises=asyncpg.InsufficientPrivilegeError,
+    reason="session.fetch-of-portal: the record of a portal is written by its first"
+    " Execute, and this MOVE comes before any",
+)
+async def test_a_cursor_skips_rows_before_its_first_fetch(developer: Any) -> None:
+    async with developer.transaction():
+        cursor = await developer.cursor("SELECT id FROM customers ORDER BY id")
+        assert await cursor.forward(10) == 10
+        assert (await cursor.fetchrow())["id"] == 11
+
+
 async def test_copy_out(developer: Any) -> None:
     text = io.BytesIO()
     query = "SELECT id, name FROM customers WHERE id <= $1"
