@@ -121,8 +121,9 @@ def system(interpreter: str, file: str) -> Drive:
     """A driver for what the system's packages install; its first line says which."""
 
     def drive(_major: int, environment: Mapping[str, str], folder: Path) -> str:
-        command: list[str | Path] = [program(interpreter), DRIVERS / "system" / file]
-        return _version(command, environment, folder)
+        # Copied, because some tools put the script's path into application_name.
+        shutil.copy(DRIVERS / "system" / file, folder)
+        return _version([program(interpreter), file], environment, folder)
 
     return drive
 

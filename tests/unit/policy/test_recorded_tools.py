@@ -98,6 +98,7 @@ def test_each_statement_has_its_tool_version_and_form(page: Page) -> None:
     assert page.versions
     assert all(re.match(r"\d+\.\d+", version) for version in page.versions)
     assert page.startup
+    assert not UNFIT.search(str(page.startup))
     for entry in page.entries:
         assert entry.sql.strip()
         assert entry.form in FORMS
