@@ -18,6 +18,7 @@ from rich.text import Text
 from proxy.cli.cases import run_tests
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import load_policy
+from proxy.cli.options import PolicyFile
 from proxy.cli.output import output
 from proxy.errors import ConfigError
 from proxy.policy.lint import lint
@@ -34,17 +35,6 @@ policy_app = typer.Typer(
     help="Test, show and lint policy documents.",
     no_args_is_help=True,
 )
-
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="FILE",
-        help="Policy document.",
-        show_default="the shipped production.yaml",
-    ),
-]
-
 
 policy_app.command("test")(run_tests)
 
