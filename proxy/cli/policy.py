@@ -127,16 +127,20 @@ def check_for_lint(
         list[Path], typer.Argument(metavar="FILE.yaml", help="Policy documents.")
     ],
 ) -> None:
-    """Name what in a policy says nothing: unused lists, groups and rules.
+    """Name what in a policy says nothing or can't be meant, each with its line.
 
-    Exit status: 0 nothing to say, 1 something found, 2 a file does not load.
+    Unreachable, shadowed and contradictory rules; functions and actions that do not
+    exist; unused lists and groups; roles that can't log in and have rules, or that may
+    and are permitted nothing.
+
+    Exit status: 0 nothing to say, 1 something was found, 2 a file does not load.
     """
     found = 0
     try:
         for path in files:
-            for message in lint(load_policy(path).document):
+            for problem in lint(load_policy(path).document):
                 found += 1
-                sys.stdout.write(f"{path}: {message}\n")
+                sys.stdout.write(f"{path}:{problem.line}: {problem.message}\n")
     except ConfigError as error:
         fail(error)
     if not found:
