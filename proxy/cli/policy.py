@@ -1,4 +1,4 @@
-"""`pgwarden policy test|show|lint`: is the policy what we think it is?
+"""`pgwarden policy test|show|lint|suggest`: is the policy what we think it is?
 
 `proxy.cli.main` adds `policy_app`. Exit status: 0 fine, 1 a case failed or the lint
 found something, 2 usage or a file that does not load. Next: `proxy.cli.cases`.
@@ -20,6 +20,7 @@ from proxy.cli.mistakes import fail
 from proxy.cli.offline import load_policy
 from proxy.cli.options import PolicyFile
 from proxy.cli.output import output
+from proxy.cli.suggest import suggest
 from proxy.errors import ConfigError
 from proxy.policy.lint import lint
 
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 policy_app = typer.Typer(
     name="policy",
-    help="Test, show and lint policy documents.",
+    help="Test, show, lint and suggest policy documents.",
     no_args_is_help=True,
 )
+
 
 policy_app.command("test")(run_tests)
 
@@ -146,3 +148,6 @@ def check_for_lint(
     if not found:
         sys.stdout.write("nothing to say\n")
     raise typer.Exit(1 if found else 0)
+
+
+policy_app.command("suggest")(suggest)
