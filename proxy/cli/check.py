@@ -22,12 +22,13 @@ from proxy.audit.tail import printable
 from proxy.cli.lines import LineJudge, lines_of
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
-    DEFAULT_POLICY,
     NO_CATALOG,
     OfflineSession,
     load_policy,
+    policy_file,
     read_text,
 )
+from proxy.cli.options import PolicyFile
 from proxy.cli.output import counted, output
 from proxy.errors import (
     UNDEFINED_CURSOR,
@@ -37,7 +38,6 @@ from proxy.errors import (
 )
 from proxy.policy.decision import Context, Decision
 from proxy.session.judge import Judge, Judged
-from proxy.shipped import policy_path
 
 if TYPE_CHECKING:
     from proxy.policy.evaluate import Policy
@@ -68,14 +68,7 @@ def check(
         typer.Argument(metavar="FILE.sql", help='SQL files; "-" reads stdin.'),
     ] = None,
     *,
-    policy: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Policy document.",
-            show_default="the shipped production.yaml",
-        ),
-    ] = None,
+    policy: PolicyFile = None,
     role: Annotated[
         str, typer.Option(metavar="ROLE", help="Role to judge for.")
     ] = "developer",
@@ -203,7 +196,7 @@ def _refuse_files(files: list[str] | None) -> None:
 
 
 def _answer_lines(source: str, policy: Path | None, role: str, database: str) -> int:
-    path = policy or policy_path(DEFAULT_POLICY)
+    path = policy_file(policy)
     load_policy(path).role(role)
     lines = LineJudge(read_text(path), source=str(path), role=role, database=database)
     with _opened(source) as stream, lines:

@@ -1,14 +1,13 @@
-"""`pgwarden explain`: facts, rule and reason for one statement, for people.
+"""`pgwarden explain`: the tree of reasons for one statement, for people.
 
-`proxy.cli.main` registers `explain`. Next: `proxy.cli.offline`.
+`proxy.cli.main` registers `explain`. Next: `proxy.policy.trace`, which grows the tree.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from msgspec import to_builtins
@@ -18,14 +17,27 @@ from rich.tree import Tree
 from proxy.audit.tail import printable
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import NO_CATALOG, OfflineSession, load_policy
+from proxy.cli.options import PolicyFile
 from proxy.cli.output import output
 from proxy.errors import ConfigError
+from proxy.policy.acts import as_listed
+from proxy.policy.decision import Context
+from proxy.policy.explanations import default_reason
+from proxy.policy.trace import Standing, trace
 from proxy.session.judge import Judge
+from proxy.sql.facts import SettingChange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.policy.acts import Act
     from proxy.policy.decision import Decision
-    from proxy.session.judge import Judged
+    from proxy.policy.evaluate import Policy, RolePolicy
+    from proxy.policy.trace import ActTrace, StatementTrace, Trace
     from proxy.sql.facts import Facts
+
+SHOWN_CHARACTERS: Final = 100
+"""Of a statement in the tree: enough to tell several apart."""
 
 
 def explain(
@@ -33,14 +45,7 @@ def explain(
         str, typer.Argument(metavar="SQL", help='The statement; "-" reads stdin.')
     ],
     *,
-    policy: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Policy document.",
-            show_default="the shipped production.yaml",
-        ),
-    ] = None,
+    policy: PolicyFile = None,
     role: Annotated[
         str, typer.Option(metavar="ROLE", help="Role to judge for.")
     ] = "developer",
@@ -56,6 +61,9 @@ def explain(
     ] = False,
 ) -> None:
     """Show what pgwarden sees in a statement, and why it decides as it does.
+
+    A tree: the statement, its acts in the words of a policy, and each rule that permits
+    or forbids one. An act that no rule permits is refused.
 
     Exit status: 0 allowed, 1 refused, 2 wrong usage or a policy that does not load.
 
@@ -73,24 +81,39 @@ def explain(
         Judge(loaded, role, database=database), is_quarantined=is_quarantined
     )
     decision, judged = session.send(text)
+    statements = judged.statements if judged is not None else ()
+    context = Context(database=database, quarantined=is_quarantined)
+    reasons = trace(loaded, role, statements, context)
     if as_json:
-        plain = {
-            "policy": loaded.name,
-            "policy_version": loaded.version,
-            "role": role,
-            "catalog": None,
-            "note": NO_CATALOG,
-            "decision": _decision(decision),
-            "statements": [_facts(each) for each in _statements(judged)],
-        }
-        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+        _print_json(loaded, role, decision, reasons)
     else:
-        _print_tree(decision, _statements(judged), f"{loaded.name} ({loaded.version})")
+        _print_tree(loaded, role, decision, reasons, text)
     raise typer.Exit(0 if decision.allowed else 1)
 
 
-def _statements(judged: Judged | None) -> tuple[Facts, ...]:
-    return judged.statements if judged is not None else ()
+# --- for machines ------------------------------------------------------------
+
+
+def _print_json(policy: Policy, role: str, decision: Decision, reasons: Trace) -> None:
+    own = policy.role(role)
+    plain = {
+        "policy": policy.name,
+        "policy_version": policy.version,
+        "role": role,
+        "catalog": None,
+        "note": NO_CATALOG,
+        "decision": _decision(decision),
+        "locks": {
+            "decision": "allow" if decision.allowed else "deny",
+            "read_only_session": own.read_only,
+            "upstream_login": own.upstream,
+        },
+        "statements": [
+            {**_facts(each.facts), "trace": _plain_trace(each)}
+            for each in reasons.statements
+        ],
+    }
+    sys.stdout.write(json.dumps(plain, indent=2) + "\n")
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -108,50 +131,157 @@ def _facts(facts: Facts) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if value not in ("", [], ())}
 
 
-def _print_tree(decision: Decision, statements: tuple[Facts, ...], policy: str) -> None:
-    console = output()
-    verdict = (
-        Text("allowed", "bold green")
-        if decision.allowed
-        else Text("refused", "bold red")
+def _plain_trace(found: StatementTrace) -> dict[str, Any]:
+    return {
+        "decision": "allow" if found.allowed else "deny",
+        "rule": found.rule,
+        "quarantines": found.quarantines,
+        "acts": [_plain_act(each) for each in found.acts],
+    }
+
+
+def _plain_act(found: ActTrace) -> dict[str, Any]:
+    key, words = as_listed(found.act)
+    return {
+        "key": key,
+        "act": words,
+        "standing": found.standing,
+        "forbidden_by": [rule.id for rule in found.forbidden_by],
+        "permitted_by": [rule.id for rule in found.permitted_by],
+        "suspended": [rule.id for rule in found.suspended],
+        "elsewhere": [rule.id for rule in found.elsewhere],
+    }
+
+
+# --- for people --------------------------------------------------------------
+
+_STYLES: Final = {
+    Standing.NEVER: "bold red",
+    Standing.FORBIDDEN: "bold red",
+    Standing.SUSPENDED: "yellow",
+    Standing.UNLISTED: "yellow",
+    Standing.PERMITTED: "green",
+}
+
+
+def _print_tree(
+    policy: Policy, role: str, decision: Decision, reasons: Trace, text: bytes
+) -> None:
+    is_allowed = decision.allowed
+    tree = Tree(
+        Text("allowed", "bold green") if is_allowed else Text("refused", "bold red")
     )
-    tree = Tree(verdict)
     tree.add(_line("rule", decision.rule))
     tree.add(_line("reason", decision.reason))
     for name in ("hint", "sqlstate"):
-        if getattr(decision, name):
-            tree.add(_line(name, getattr(decision, name)))
+        if value := getattr(decision, name):
+            tree.add(_line(name, value))
     if decision.quarantines:
         tree.add(_line("then", "the session may only read from here on"))
-    tree.add(_line("policy", policy))
-    for number, facts in enumerate(statements, 1):
-        branch = tree.add(Text(f"statement {number}", "bold"))
-        for key, value in _facts(facts).items():
-            if key != "location":
-                branch.add(_line(key, _shown(value)))
-    console.print(tree)
+    tree.add(_line("policy", f"{policy.name} ({policy.version})"))
+    own = policy.role(role)
+    if own.may_login:
+        locks = tree.add(Text("locks", "bold"))
+        for line in _locks(own, decision):
+            locks.add(line)
+        grower = _Grower(policy, own, decision, text)
+        for number, each in enumerate(reasons.statements, 1):
+            grower.grow(tree, number, each)
+    output().print(tree)
     sys.stderr.write(f"note: {NO_CATALOG}\n")
+
+
+def _locks(role: RolePolicy, decision: Decision) -> Iterator[Text]:
+    """What each of the three locks says; see docs/explanation/three-locks.md."""
+    yield _line(
+        "a, this decision",
+        "lets it pass" if decision.allowed else "refuses it before Postgres sees it",
+    )
+    yield _line(
+        "b, the read-only session",
+        "on: Postgres refuses to write as well"
+        if role.read_only
+        else "off: this role has to write",
+    )
+    yield _line(
+        f'c, the privileges of upstream login "{role.upstream}"',
+        "only the database knows them",
+    )
+
+
+class _Grower:
+    """Adds statements to the tree; what the decision says already is not repeated."""
+
+    def __init__(
+        self, policy: Policy, role: RolePolicy, decision: Decision, text: bytes
+    ) -> None:
+        self._policy = policy
+        self._role = role
+        self._decision = decision
+        self._text = text
+
+    def grow(self, tree: Tree, number: int, found: StatementTrace) -> None:
+        branch = tree.add(
+            Text.assemble(
+                (f"statement {number}", "bold"),
+                f" ({found.facts.kind}), ",
+                "permitted by " if found.allowed else "refused by ",
+                (found.rule, "green" if found.allowed else "red"),
+                (f": {_excerpt(self._text, found.facts)}", "dim"),
+            )
+        )
+        for each in found.acts:
+            key, words = as_listed(each.act)
+            label = Text.assemble((f"{key}: ", "cyan"), printable(words))
+            twig = branch.add(label)
+            if each.standing is Standing.PERMITTED:
+                label.append(f"   permitted by {each.permitted_by[0].id}", "dim")
+                continue
+            for line in self._reasons(each):
+                twig.add(Text(printable(line), _STYLES[each.standing]))
+
+    def _reasons(self, found: ActTrace) -> Iterator[str]:
+        """Each rule that speaks of the act, or why it falls to the default deny."""
+        if found.standing is Standing.NEVER:
+            yield "no policy can permit it"
+        for rule in found.forbidden_by:
+            yield f"forbidden by {rule.id}: {rule.reason}"
+            yield from self._hint(rule.hint)
+        for rule in found.permitted_by:
+            yield f"permitted by {rule.id}, but a refusal wins"
+        for rule in found.suspended:
+            yield f"permitted by {rule.id}, but not in quarantine"
+        for rule in found.elsewhere:
+            verb = "permits" if rule.permits else "forbids"
+            yield f'{rule.id} {verb} it elsewhere: its "when" does not hold here'
+        if found.standing is Standing.UNLISTED:
+            why, hint = default_reason(
+                found.act, self._policy.name, self._values(found.act)
+            )
+            nothing = f"no rule of role {self._role.name} permits it"
+            yield f"{nothing}: {why}" if why else nothing
+            yield from self._hint(hint)
+
+    def _hint(self, hint: str) -> Iterator[str]:
+        if hint and hint != self._decision.hint:
+            yield f"hint: {hint}"
+
+    def _values(self, act: Act) -> list[str]:
+        """The values of a setting that some rule permits."""
+        if not isinstance(act, SettingChange) or act.is_reset:
+            return []
+        permits = [rule for rule in self._role.rules if rule.permits]
+        return [value for rule in permits for value in rule.values_of(act.name)]
+
+
+def _excerpt(text: bytes, facts: Facts) -> str:
+    start, length = facts.location
+    own = text[start : start + length] if length else text[start:]
+    shown = printable(own[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace"))
+    if len(shown) <= SHOWN_CHARACTERS:
+        return shown
+    return shown[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def _line(name: str, value: str) -> Text:
     return Text.assemble((f"{name}: ", "cyan"), printable(value))
-
-
-def _shown(value: object) -> str:
-    if not isinstance(value, list | tuple):
-        return str(value)
-    return ", ".join(_item(each) for each in value)
-
-
-def _item(each: object) -> str:
-    if isinstance(each, dict):
-        name = ".".join(str(each[key]) for key in ("schema", "name") if each.get(key))
-        rest = [
-            f"{key}={value}"
-            for key, value in each.items()
-            if key not in {"schema", "name"} and value not in (None, False)
-        ]
-        return " ".join([name, f"({', '.join(rest)})"] if rest else [name])
-    if isinstance(each, list | tuple):
-        return ".".join(str(part) for part in each if part)
-    return str(each)

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "serve": "serve",
     "check": "check",
     "explain": "explain",
+    "replay": "replay",
     "policy": "policy_app",
     "identity": "identity_app",
     "audit": "audit_app",

@@ -1,6 +1,6 @@
 """A session that exists on paper only: judged like the wire, never connected.
 
-Shared by `pgwarden check`, `explain` and `policy test`. Next: `proxy.session.judge`.
+Shared by `check`, `explain`, `replay` and `policy`. Next: `proxy.session.judge`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from proxy.sql.facts import Facts, NameEffect
 
 DEFAULT_POLICY = "production"
+SHIPPED = ("production", "staging", "development")
+"""Names that stand for the policies of an installation."""
 
 NO_CATALOG = (
     "judged without the database's catalog, so strictly: functions that pgwarden "
@@ -42,13 +44,26 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}: {reason_of(error)}") from None
 
 
-def load_policy(path: Path | None) -> Policy:
-    """The policy in a file, or the shipped production policy.
+def policy_file(given: Path | None) -> Path:
+    """The file that `--policy` means: a path, or the name of a shipped policy.
+
+    Raises:
+        ConfigError: the installation came without its policies.
+    """
+    if given is None:
+        return policy_path(DEFAULT_POLICY)
+    if str(given) in SHIPPED and not given.exists():
+        return policy_path(str(given))
+    return given
+
+
+def load_policy(given: Path | None) -> Policy:
+    """The policy in a file, or a shipped one.
 
     Raises:
         ConfigError: what is wrong with it, line by line.
     """
-    path = path or policy_path(DEFAULT_POLICY)
+    path = policy_file(given)
     return Policy(load(read_text(path), source=str(path)))
 
 

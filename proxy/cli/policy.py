@@ -1,4 +1,4 @@
-"""`pgwarden policy test|show|lint`: is the policy what we think it is?
+"""`pgwarden policy test|show|lint|suggest`: is the policy what we think it is?
 
 `proxy.cli.main` adds `policy_app`. Exit status: 0 fine, 1 a case failed or the lint
 found something, 2 usage or a file that does not load. Next: `proxy.cli.cases`.
@@ -18,7 +18,9 @@ from rich.text import Text
 from proxy.cli.cases import run_tests
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import load_policy
+from proxy.cli.options import PolicyFile
 from proxy.cli.output import output
+from proxy.cli.suggest import suggest
 from proxy.errors import ConfigError
 from proxy.policy.lint import lint
 
@@ -31,19 +33,9 @@ if TYPE_CHECKING:
 
 policy_app = typer.Typer(
     name="policy",
-    help="Test, show and lint policy documents.",
+    help="Test, show, lint and suggest policy documents.",
     no_args_is_help=True,
 )
-
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="FILE",
-        help="Policy document.",
-        show_default="the shipped production.yaml",
-    ),
-]
 
 
 policy_app.command("test")(run_tests)
@@ -137,18 +129,25 @@ def check_for_lint(
         list[Path], typer.Argument(metavar="FILE.yaml", help="Policy documents.")
     ],
 ) -> None:
-    """Name what in a policy says nothing: unused lists, groups and rules.
+    """Name what in a policy says nothing or can't be meant, each with its line.
 
-    Exit status: 0 nothing to say, 1 something found, 2 a file does not load.
+    Unreachable, shadowed and contradictory rules; functions and actions that do not
+    exist; unused lists and groups; roles that can't log in and have rules, or that may
+    and are permitted nothing.
+
+    Exit status: 0 nothing to say, 1 something was found, 2 a file does not load.
     """
     found = 0
     try:
         for path in files:
-            for message in lint(load_policy(path).document):
+            for problem in lint(load_policy(path).document):
                 found += 1
-                sys.stdout.write(f"{path}: {message}\n")
+                sys.stdout.write(f"{path}:{problem.line}: {problem.message}\n")
     except ConfigError as error:
         fail(error)
     if not found:
         sys.stdout.write("nothing to say\n")
     raise typer.Exit(1 if found else 0)
+
+
+policy_app.command("suggest")(suggest)

@@ -143,6 +143,38 @@ def in_words(act: Act) -> str:  # noqa: PLR0911 - one return a case
             return _named(_ACCESS_IN_WORDS[access], schema, name)
 
 
+def as_listed(act: Act) -> tuple[str, str]:  # noqa: PLR0911 - one return a case
+    """The key of a rule under which the act is listed, and the act in its words."""
+    match act:
+        case ActionAct(action=action):
+            return "actions", action
+        case KindAct(kind=kind):
+            return "kinds", kind.value
+        case FlagAct(flag=flag):
+            return "flags", flag.value
+        case LockAct(mode=mode):
+            return "lock_modes", mode
+        case DatabaseAct(database=database):
+            return "databases", database
+        case SettingChange():
+            return _listed_setting(act)
+        case FunctionUse(schema=schema, name=name, effect=effect):
+            return "functions", f"{_dotted(schema, name)} ({effect.value})"
+        case RelationUse(schema=schema, name=name, access=access):
+            return "relations", f"{access.value} {_dotted(schema, name)}"
+
+
+def _dotted(schema: str, name: str) -> str:
+    return f"{schema}.{name}" if schema else name
+
+
+def _listed_setting(change: SettingChange) -> tuple[str, str]:
+    if change.is_reset:
+        return "resets", "all" if change.name == "*" else change.name or "computed"
+    value = "a computed value" if change.value is None else change.value
+    return "settings", f"{change.name or 'computed'} = {value}"
+
+
 def _named(what: str, schema: str, name: str) -> str:
     return f'{what} "{schema}.{name}"' if schema else f'{what} "{name}"'
 

@@ -6,7 +6,7 @@ Pure: the text is handed in. Next: `proxy.policy.evaluate`, which compiles a doc
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,7 @@ from proxy.policy.problems import PolicyError, Problem
 from proxy.policy.yaml import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from proxy.policy.model import SettingMatch
     from proxy.policy.yaml import Loaded, Path
@@ -40,16 +40,27 @@ class Document:
         source: where the text came from, for messages.
         version: the first digits of the text's SHA-256.
         model: the document.
+        loaded: the text's values, with the line of each.
     """
 
     source: str
     version: str
     model: PolicyModel
+    loaded: Loaded = field(repr=False)
 
     def rules_of(self, role: Role) -> tuple[Rule, ...]:
         """The rules of a role in their order: the included ones, then its own."""
         included = [rule for name in role.include for rule in self.model.rules[name]]
         return (*included, *role.rules)
+
+    def located_rules(self, role: str) -> Iterator[tuple[Path, Rule]]:
+        """The same with the path of each, for its line."""
+        model = self.model.roles[role]
+        for name in model.include:
+            for index, rule in enumerate(self.model.rules[name]):
+                yield ("rules", name, index), rule
+        for index, rule in enumerate(model.rules):
+            yield ("roles", role, "rules", index), rule
 
     def words(self, words: Sequence[str]) -> tuple[str, ...]:
         """`words` with each `@name` replaced by the words of that list."""
@@ -87,7 +98,7 @@ def load(text: str, *, source: str) -> Document:
     if problems:
         raise PolicyError(source, problems)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Document(source, digest[:VERSION_DIGITS], model)
+    return Document(source, digest[:VERSION_DIGITS], model, loaded)
 
 
 def validated(shape: type[M], loaded: Loaded, *, source: str) -> M:

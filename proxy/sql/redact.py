@@ -101,7 +101,7 @@ def _end(text: str, opening: re.Match[str], kind: str) -> int:
         closing = text.find(opening.group(), opening.end())
         return len(text) if closing < 0 else closing + len(opening.group())
     if kind == "block":
-        return _end_of_comment(text, opening.end())
+        return end_of_comment(text, opening.end())
     rest = _REST[kind]
     end = opening.end()
     while True:
@@ -116,7 +116,8 @@ def _end(text: str, opening: re.Match[str], kind: str) -> int:
         end = continued.end()
 
 
-def _end_of_comment(text: str, start: int) -> int:
+def end_of_comment(text: str, start: int) -> int:
+    """Where the comment ends whose opening mark ends at `start`; comments nest."""
     depth = 1
     for mark in _COMMENT_MARK.finditer(text, start):
         depth += 1 if mark.group() == "/*" else -1

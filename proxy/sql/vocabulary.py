@@ -219,3 +219,20 @@ TWO_PHASE: Final = {
     "TRANS_STMT_COMMIT_PREPARED": "commit prepared",
     "TRANS_STMT_ROLLBACK_PREPARED": "rollback prepared",
 }
+
+_VERBS: Final = """
+    select insert update delete merge truncate into create table as materialized view
+    or replace drop owned alter rename column constraint attribute owner to set schema
+    depends on extension role database system grant revoke default privileges
+    begin commit rollback savepoint release prepare transaction prepared
+    reset all session characteristics snapshot constraints show discard plans sequences
+    temp execute deallocate declare cursor fetch move close copy stdout from stdin file
+    program explain analyze lock listen unlisten notify do call load checkpoint
+    vacuum cluster reindex index refresh with no data comment security label reassign
+    import foreign contents
+"""
+
+WORDS: Final = frozenset(
+    " ".join((_VERBS, *OBJECTS.values(), *ALTER_TABLE.values())).split()
+)
+"""Every single word that a phrase can hold: what a policy's misspelling is not in."""

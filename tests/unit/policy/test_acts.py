@@ -11,9 +11,11 @@ from proxy.policy.acts import (
     KindAct,
     LockAct,
     acts_of,
+    as_listed,
     in_words,
 )
 from proxy.policy.explanations import default_reason
+from proxy.policy.model import Acts
 from proxy.sql.facts import (
     Access,
     Effect,
@@ -117,3 +119,29 @@ def test_reasons_of_other_acts() -> None:
     assert (
         "any setting" in default_reason(SettingChange("", "x", Scope.SESSION), "p")[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("act", "key", "words"),
+    [
+        (ActionAct("drop table"), "actions", "drop table"),
+        (KindAct(Kind.DDL), "kinds", "ddl"),
+        (FlagAct(Flag.CASCADE), "flags", "cascade"),
+        (LockAct("access share"), "lock_modes", "access share"),
+        (DatabaseAct("d"), "databases", "d"),
+        (FunctionUse("", "f", Effect.SLEEP), "functions", "f (sleep)"),
+        (RelationUse("s", "t", Access.DROP), "relations", "drop s.t"),
+        (SettingChange("jit", "on", Scope.SESSION), "settings", "jit = on"),
+        (
+            SettingChange("", None, Scope.SESSION),
+            "settings",
+            "computed = a computed value",
+        ),
+        (SettingChange("jit", None, Scope.SESSION, True), "resets", "jit"),
+        (SettingChange("*", None, Scope.SESSION, True), "resets", "all"),
+        (SettingChange("", None, Scope.SESSION, True), "resets", "computed"),
+    ],
+)
+def test_where_a_rule_lists_it(act: object, key: str, words: str) -> None:
+    assert key in Acts.model_fields
+    assert as_listed(act) == (key, words)  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""Options that several commands share.
+
+Next: `proxy.cli.offline`, which loads what they name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="Policy document; production, staging and development are shipped.",
+        show_default="the shipped production.yaml",
+    ),
+]
+
+LogFolder = Annotated[
+    Path,
+    typer.Option(
+        "--log",
+        metavar="DIR",
+        envvar="PGWARDEN_AUDIT_FOLDER",
+        help="Folder of the audit files (*.jsonl, one a writer).",
+    ),
+]
+
+Identities = Annotated[
+    list[str] | None,
+    typer.Option("--identity", metavar="NAME", help="Only this identity. Repeatable."),
+]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option("--role", metavar="ROLE", help="Only this role. Repeatable."),
+]
+Since = Annotated[
+    str, typer.Option(metavar="TIME", help='From "10m", "2h", "30d" or ISO.')
+]
+Until = Annotated[
+    str, typer.Option(metavar="TIME", help="Up to then, in the same forms.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=0, max=64, help="Processes; 0: as many as the log is worth."
+    ),
+]

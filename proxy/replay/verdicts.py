@@ -1,0 +1,157 @@
+"""What a policy says about texts, remembered: the one thing that a replay pays for.
+
+The judge is the wire's own, and remembers too, but within the memory of a busy proxy; a
+month of a log has more texts than that. Next: `proxy.replay.sessions`, which asks.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from proxy.session.judge import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.policy.evaluate import Policy
+    from proxy.session.judge import Judged
+    from proxy.sql.facts import Facts
+
+    Key = tuple[int, bool, str]
+
+MOST_REMEMBERED: Final = 100_000
+"""Verdicts of one generation, two of which live; with texts of 500 bytes, 150 MB."""
+MOST_WITH_FACTS: Final = 20_000
+"""The same where the facts are kept, which take a few times the text."""
+ENDS_TRANSACTION: Final = frozenset({"commit", "rollback", "prepare"})
+"""What closes cursors that are not WITH HOLD, as `Facts.transaction` says it."""
+MOST_JUDGES: Final = 64
+"""Judges (role and database) that are kept ready: each has a cache of its own."""
+
+
+class Verdict(Struct, frozen=True, gc=False):
+    """A decision, as much of it as a replay compares and shows.
+
+    `touches_names` says that the text does something to prepared statements or cursors,
+    be it by the end of a transaction. `judged` is there for such a text, and for every
+    text where whoever asks keeps the facts.
+    """
+
+    allowed: bool
+    rule: str
+    reason: str
+    quarantines: bool
+    touches_names: bool
+    judged: Judged | None
+
+
+class Memory:
+    """Verdicts by judge, state and text: what is used stays, the old half goes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._young: dict[Key, Verdict] = {}
+        self._old: dict[Key, Verdict] = {}
+
+    def get(self, key: Key) -> Verdict | None:
+        """The verdict, if it is remembered."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: Key, verdict: Verdict) -> None:
+        """Remember a verdict."""
+        if len(self._young) >= self._most:
+            self._old = self._young
+            self._young = {}
+        self._young[key] = verdict
+
+
+class Verdicts:
+    """The verdicts of one policy for one role on one database.
+
+    Attributes:
+        may_quarantine: whether the role has a rule that quarantines at all.
+    """
+
+    def __init__(
+        self, judge: Judge, memory: Memory, number: int, *, keeps_facts: bool
+    ) -> None:
+        policy, role = judge.policy, judge.role
+        self.may_quarantine = role in policy.roles and any(
+            rule.quarantines for rule in policy.role(role).rules
+        )
+        self._judge = judge
+        self._memory = memory
+        self._number = number
+        self._keeps_facts = keeps_facts
+
+    def of(
+        self, text: str, *, quarantined: bool, prepared: Mapping[str, Facts]
+    ) -> Verdict:
+        """The verdict on a text that a session sends as it stands."""
+        key = (self._number, quarantined, text)
+        found = self._memory.get(key)
+        if found is None:
+            judged = self._judge.judge(
+                text.encode(), quarantined=quarantined, prepared=prepared
+            )
+            found = self._verdict(judged)
+            if not judged.executes:  # those depend on what was prepared
+                self._memory.put(key, found)
+        return found
+
+    def first_statement(self, text: str) -> Facts | None:
+        """The facts of what a Parse of this text prepares, if it holds anything."""
+        statements = self._judge.judge(text.encode()).statements
+        return statements[0] if statements else None
+
+    def _verdict(self, judged: Judged) -> Verdict:
+        decision = judged.decision
+        touches_names = judged.renames or any(
+            facts.transaction in ENDS_TRANSACTION for facts in judged.statements
+        )
+        return Verdict(
+            decision.allowed,
+            decision.rule,
+            decision.reason,
+            decision.quarantines,
+            touches_names,
+            judged if touches_names or self._keeps_facts else None,
+        )
+
+
+class Judges:
+    """The verdicts of a policy for whatever roles and databases a log names."""
+
+    def __init__(
+        self, policy: Policy, *, as_role: str = "", keeps_facts: bool = False
+    ) -> None:
+        """`as_role` judges every role as that one."""
+        self._policy = policy
+        self._as_role = as_role
+        self._keeps_facts = keeps_facts
+        self._memory = Memory(MOST_WITH_FACTS if keeps_facts else MOST_REMEMBERED)
+        self._made = 0
+        self._ready: OrderedDict[tuple[str, str], Verdicts] = OrderedDict()
+
+    def of(self, role: str, database: str) -> Verdicts:
+        """The verdicts for one role on one database."""
+        found = self._ready.get((role, database))
+        if found is None:
+            self._made += 1
+            judge = Judge(self._policy, self._as_role or role, database=database)
+            found = Verdicts(
+                judge, self._memory, self._made, keeps_facts=self._keeps_facts
+            )
+            self._ready[role, database] = found
+        self._ready.move_to_end((role, database))
+        if len(self._ready) > MOST_JUDGES:
+            self._ready.popitem(last=False)
+        return found

@@ -1,0 +1,93 @@
+"""`pgwarden policy suggest`: a document on stdout, what it leaves out on stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from proxy.cli.main import app
+from proxy.policy.documents import load
+from proxy.policy.lint import lint
+from tests.made_log import MadeLog
+from tests.unit.replay.replaying import READING, policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typer.testing import Result
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with MadeLog(tmp_path / "audit") as log:
+        session = log.session(policy(READING), identity="ana")
+        for number in range(25):
+            session.query(f"SELECT * FROM s.t{number}")
+        session.query("SELECT password FROM s.u")
+        strange = READING.replace("developer:", "strange:")
+        log.session(policy(strange), "strange").query("SELECT 1")
+    return tmp_path / "audit"
+
+
+def suggest(folder: Path, *more: str) -> Result:
+    return RUN.invoke(app, ["policy", "suggest", "--log", str(folder), *more])
+
+
+def test_a_document_that_loads_with_a_heading(folder: Path) -> None:
+    ran = suggest(folder)
+    assert ran.exit_code == 0
+    model = load(ran.stdout, source="x").model
+    assert list(model.roles) == ["developer", "migrator", "auditor", "strange"]
+    assert lint(load(ran.stdout, source="x")) == []
+    refused = {name: role.login.refuse for name, role in model.roles.items()}
+    assert refused == {
+        "developer": "",
+        "migrator": "the draft has no rules for role migrator",
+        "auditor": "the role auditor has no SQL login",
+        "strange": "",
+    }
+    assert model.roles["developer"].upstream == "reader"
+    assert model.roles["developer"].read_only
+    assert "from 26 allowed statements,\n# 2025-10-09 to 2025-10-09" in ran.stdout
+    assert "# Policy production has no role strange: mend upstream" in ran.stdout
+    assert "# No rules for: migrator, auditor." in ran.stdout
+    assert "# Not read, so not in here: 1 statement, redacted" in ran.stdout
+    assert "note: 1 allowed statement not read: redacted" in ran.stderr
+
+
+def test_what_is_left_out_is_told_in_part(folder: Path) -> None:
+    ran = suggest(folder, "--min-count", "2", "--role", "developer")
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("left out")]
+    assert len(lines) == 11
+    assert "relations: read s.t0 (seen once)" in lines[0]
+    assert lines[-1] == "left out: 15 more, see the document"
+
+
+def test_wildcards_when_asked(folder: Path) -> None:
+    ran = suggest(folder, "--generalise-schema", "--generalise-settings")
+    assert '- "s.*" # 25: ana' in ran.stdout
+
+
+def test_a_role_is_taken_from_another_policy_when_asked(folder: Path) -> None:
+    ran = suggest(folder, "--policy", "staging")
+    assert 'upstream: "migrator"' in ran.stdout
+    assert "read_only: false" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--identity", "nobody"], "the log holds no allowed statement of that kind"),
+        (["--log", "gone"], '"gone" is not a folder'),
+        (["--policy", "gone.yaml"], "gone.yaml: no such file"),
+        (["--until", "x"], '"x" is not a time'),
+    ],
+)
+def test_mistakes_are_told(folder: Path, more: list[str], said: str) -> None:
+    ran = suggest(folder, *more)
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith(f"pgwarden: {said}")
