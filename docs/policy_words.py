@@ -165,6 +165,7 @@ FLAGS: Final[Mapping[Flag, str]] = {
 
 ACCESSES: Final[Mapping[Access, str]] = {
     Access.READ: "its rows are read",
+    Access.READ_FOREIGN: "it is a foreign table (by the catalog), or a view over one",
     Access.INSERT: "rows are added",
     Access.UPDATE: "rows are changed",
     Access.DELETE: "rows are deleted",
@@ -178,6 +179,9 @@ ACCESSES: Final[Mapping[Access, str]] = {
 EFFECTS: Final[Mapping[Effect, str]] = {
     Effect.NONE: "it only returns a value: a built-in function of the reviewed list",
     Effect.UNKNOWN: "pgwarden does not know it: your own functions, and extensions",
+    Effect.STABLE: "your own, STABLE or IMMUTABLE, not SECURITY DEFINER (by the catalog)",
+    Effect.VOLATILE: "your own, VOLATILE (by the catalog)",
+    Effect.DEFINER: "your own, SECURITY DEFINER (by the catalog)",
     Effect.SETTING: "it changes how the server or session is configured",
     Effect.SEQUENCE: "it moves a sequence",
     Effect.LARGE_OBJECT: "it reads or writes large objects",

@@ -95,6 +95,10 @@ TABLE: Final = (
            ("result",)),
     Metric("pgwarden_policy_info", "gauge", "The policy in force; always 1.",
            ("version",), merge="max"),
+    Metric("pgwarden_catalog_loads_total", "counter",
+           "Looks at a database's catalog: loaded (it had changed), unchanged, failed"
+           " (the old one stays for an hour, then verdicts are strict).",
+           ("result",)),
     Metric("pgwarden_audit_records_total", "counter",
            "Audit records written, checkpoints excluded."),
     Metric("pgwarden_audit_written_bytes_total", "counter",
@@ -207,6 +211,7 @@ class Metrics:
         self._upstream_errors = _Counted()
         self._cancels = _Counted()
         self._reloads = _Counted()
+        self._catalog_loads = _Counted()
         self._decision_s = Histogram(DECISION_BUCKETS)
         self._statement_s: dict[str, Histogram] = {}
         self.tally = Tally(self._fold)
@@ -262,6 +267,10 @@ class Metrics:
         self._reloads.add((result,))
         self.policy_version = version or self.policy_version
 
+    def catalog_load(self, result: Literal["loaded", "unchanged", "failed"]) -> None:
+        """A database was asked for its catalog."""
+        self._catalog_loads.add((result,))
+
     def snapshot(self, now: float) -> Snapshot:
         """All values as plain data. `now` is monotonic, like `started`."""
         self._fold()
@@ -291,6 +300,7 @@ class Metrics:
             "pgwarden_upstream_errors_total": self._upstream_errors,
             "pgwarden_cancel_requests_total": self._cancels,
             "pgwarden_policy_reloads_total": self._reloads,
+            "pgwarden_catalog_loads_total": self._catalog_loads,
             "pgwarden_policy_info": (
                 {(self.policy_version,): 1} if self.policy_version else {}
             ),

@@ -176,6 +176,22 @@ class UpstreamLogin(_Section):
             ) from error
 
 
+class CatalogSettings(_Section):
+    """How pgwarden learns what functions, views and columns a database has."""
+
+    login: str | None = Field(
+        default=None,
+        description="Which of the logins asks. Without it, that of the first role "
+        "that is read-only. It needs no more than to connect.",
+    )
+    refresh_s: float = Field(
+        default=30.0,
+        ge=1,
+        description="How often each database in use is asked whether anything has "
+        "changed. After a session that may change the schema it is asked at once.",
+    )
+
+
 class UpstreamSettings(_Section):
     """The Postgres that is guarded."""
 
@@ -202,9 +218,20 @@ class UpstreamSettings(_Section):
         description="From the first packet to the upstream's first ReadyForQuery. Long "
         "enough for a server that recovers, short enough for a person who waits.",
     )
+    catalog: CatalogSettings = CatalogSettings()
     logins: dict[str, UpstreamLogin] = Field(
         description="pgwarden's own logins, by the name that the policy's roles use."
     )
+
+    @model_validator(mode="after")
+    def _catalog_login_is_known(self) -> Self:
+        name = self.catalog.login
+        if name is not None and name not in self.logins:
+            raise ValueError(
+                f'catalog.login "{name}" is none of the logins'
+                f"{nearest(name, self.logins)}"
+            )
+        return self
 
     def serves(self, database: str) -> bool:
         """Whether clients may ask for `database`; `*` and `?` stand for any letters."""

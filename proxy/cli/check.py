@@ -22,13 +22,14 @@ from proxy.audit.tail import printable
 from proxy.cli.lines import LineJudge, lines_of
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
-    NO_CATALOG,
     OfflineSession,
+    catalog_note,
     load_policy,
+    load_resolver,
     policy_file,
     read_text,
 )
-from proxy.cli.options import PolicyFile
+from proxy.cli.options import CatalogFile, PolicyFile
 from proxy.cli.output import counted, output
 from proxy.errors import (
     UNDEFINED_CURSOR,
@@ -40,6 +41,7 @@ from proxy.policy.decision import Context, Decision
 from proxy.session.judge import Judge, Judged
 
 if TYPE_CHECKING:
+    from proxy.catalog.resolve import Resolver
     from proxy.policy.evaluate import Policy
 
 SHOWN_CHARACTERS: Final = 70
@@ -69,6 +71,7 @@ def check(
     ] = None,
     *,
     policy: PolicyFile = None,
+    catalog: CatalogFile = None,
     role: Annotated[
         str, typer.Option(metavar="ROLE", help="Role to judge for.")
     ] = "developer",
@@ -99,8 +102,10 @@ def check(
     try:
         if jsonl is not None:
             _refuse_files(files)
-            raise typer.Exit(_answer_lines(jsonl, policy, role, database))
+            lines = _line_judge(policy, catalog, role, database)
+            raise typer.Exit(_answer_lines(jsonl, lines))
         loaded = load_policy(policy)
+        resolver = load_resolver(catalog)
         loaded.role(role)
         sources = _sources(files)
     except ConfigError as error:
@@ -108,20 +113,28 @@ def check(
     verdicts = [
         verdict
         for name, text in sources
-        for verdict in judge_text(loaded, role, text, name=name, database=database)
+        for verdict in judge_text(
+            loaded, role, text, name=name, database=database, resolver=resolver
+        )
     ]
     if as_json:
-        _print_json(loaded, role, verdicts)
+        _print_json(loaded, role, verdicts, resolver)
     else:
-        _print_table(loaded, role, verdicts)
+        _print_table(loaded, role, verdicts, resolver)
     raise typer.Exit(int(any(each.decision == "deny" for each in verdicts)))
 
 
 def judge_text(
-    policy: Policy, role: str, text: bytes, *, name: str, database: str = ""
+    policy: Policy,
+    role: str,
+    text: bytes,
+    *,
+    name: str,
+    database: str = "",
+    resolver: Resolver | None = None,
 ) -> list[Verdict]:
     """Each statement of a text with its decision, or one verdict on all of it."""
-    judge = Judge(policy, role, database=database)
+    judge = Judge(policy, role, database=database, resolver=resolver)
     decision, judged = OfflineSession(judge).send(text)
     if judged is None or not _can_be_split(judged, decision):
         line = _line_at(text, decision.position)
@@ -195,10 +208,22 @@ def _refuse_files(files: list[str] | None) -> None:
         raise ConfigError("--jsonl takes no SQL files beside it")
 
 
-def _answer_lines(source: str, policy: Path | None, role: str, database: str) -> int:
+def _line_judge(
+    policy: Path | None, catalog: Path | None, role: str, database: str
+) -> LineJudge:
     path = policy_file(policy)
     load_policy(path).role(role)
-    lines = LineJudge(read_text(path), source=str(path), role=role, database=database)
+    load_resolver(catalog)  # a mistake is told before the first line
+    return LineJudge(
+        read_text(path),
+        source=str(path),
+        role=role,
+        database=database,
+        catalog=catalog,
+    )
+
+
+def _answer_lines(source: str, lines: LineJudge) -> int:
     with _opened(source) as stream, lines:
         try:
             return _answer_stream(stream, lines)
@@ -226,20 +251,24 @@ def _answer_stream(stream: BinaryIO, judge: LineJudge) -> int:
     return int(is_any_denied)
 
 
-def _print_json(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
+def _print_json(
+    policy: Policy, role: str, verdicts: list[Verdict], resolver: Resolver | None
+) -> None:
     plain = {
         "policy": policy.name,
         "policy_version": policy.version,
         "role": role,
-        "catalog": None,
-        "note": NO_CATALOG,
+        "catalog": None if resolver is None else resolver.version,
+        "note": catalog_note(resolver),
         "allowed": all(each.decision == "allow" for each in verdicts),
         "statements": [structs.asdict(each) for each in verdicts],
     }
     sys.stdout.write(json.dumps(plain, indent=2) + "\n")
 
 
-def _print_table(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
+def _print_table(
+    policy: Policy, role: str, verdicts: list[Verdict], resolver: Resolver | None
+) -> None:
     if not verdicts:
         sys.stdout.write("no statement found\n")
         return
@@ -262,7 +291,7 @@ def _print_table(policy: Policy, role: str, verdicts: list[Verdict]) -> None:
     console.print(
         Text(f"\n{summary} for role {role} by policy {policy.name} ({policy.version})")
     )
-    sys.stderr.write(f"note: {NO_CATALOG}\n")
+    sys.stderr.write(f"note: {catalog_note(resolver)}\n")
 
 
 def _table(verdicts: list[Verdict]) -> Table:

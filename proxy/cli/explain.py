@@ -16,8 +16,13 @@ from rich.tree import Tree
 
 from proxy.audit.tail import printable
 from proxy.cli.mistakes import fail
-from proxy.cli.offline import NO_CATALOG, OfflineSession, load_policy
-from proxy.cli.options import PolicyFile
+from proxy.cli.offline import (
+    OfflineSession,
+    catalog_note,
+    load_policy,
+    load_resolver,
+)
+from proxy.cli.options import CatalogFile, PolicyFile
 from proxy.cli.output import output
 from proxy.errors import ConfigError
 from proxy.policy.acts import as_listed
@@ -30,6 +35,7 @@ from proxy.sql.facts import SettingChange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proxy.catalog.resolve import Resolver
     from proxy.policy.acts import Act
     from proxy.policy.decision import Decision
     from proxy.policy.evaluate import Policy, RolePolicy
@@ -46,6 +52,7 @@ def explain(
     ],
     *,
     policy: PolicyFile = None,
+    catalog: CatalogFile = None,
     role: Annotated[
         str, typer.Option(metavar="ROLE", help="Role to judge for.")
     ] = "developer",
@@ -72,36 +79,45 @@ def explain(
     try:
         loaded = load_policy(policy)
         loaded.role(role)
+        resolver = load_resolver(catalog)
     except ConfigError as error:
         fail(error)
     text = (
         sys.stdin.buffer.read() if sql == "-" else sql.encode(errors="surrogateescape")
     )
     session = OfflineSession(
-        Judge(loaded, role, database=database), is_quarantined=is_quarantined
+        Judge(loaded, role, database=database, resolver=resolver),
+        is_quarantined=is_quarantined,
     )
     decision, judged = session.send(text)
     statements = judged.statements if judged is not None else ()
     context = Context(database=database, quarantined=is_quarantined)
     reasons = trace(loaded, role, statements, context)
     if as_json:
-        _print_json(loaded, role, decision, reasons)
+        _print_json(loaded, role, decision, reasons, resolver)
     else:
         _print_tree(loaded, role, decision, reasons, text)
+        sys.stderr.write(f"note: {catalog_note(resolver)}\n")
     raise typer.Exit(0 if decision.allowed else 1)
 
 
 # --- for machines ------------------------------------------------------------
 
 
-def _print_json(policy: Policy, role: str, decision: Decision, reasons: Trace) -> None:
+def _print_json(
+    policy: Policy,
+    role: str,
+    decision: Decision,
+    reasons: Trace,
+    resolver: Resolver | None,
+) -> None:
     own = policy.role(role)
     plain = {
         "policy": policy.name,
         "policy_version": policy.version,
         "role": role,
-        "catalog": None,
-        "note": NO_CATALOG,
+        "catalog": None if resolver is None else resolver.version,
+        "note": catalog_note(resolver),
         "decision": _decision(decision),
         "locks": {
             "decision": "allow" if decision.allowed else "deny",
@@ -188,7 +204,6 @@ def _print_tree(
         for number, each in enumerate(reasons.statements, 1):
             grower.grow(tree, number, each)
     output().print(tree)
-    sys.stderr.write(f"note: {NO_CATALOG}\n")
 
 
 def _locks(role: RolePolicy, decision: Decision) -> Iterator[Text]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
-from proxy.cli.offline import OfflineSession
+from proxy.cli.offline import OfflineSession, load_resolver
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
+    from pathlib import Path
 
 Json: TypeAlias = dict[str, Any]
 
@@ -111,13 +112,29 @@ def _id_in(line: bytes) -> object:
         return None
 
 
+class _Wish(NamedTuple):
+    """What the child needs to make a judge of its own."""
+
+    policy_text: str
+    source: str
+    role: str
+    database: str
+    catalog: Path | None
+
+
 class LineJudge:
     """Answers lines with the help of a child process; use as a context manager."""
 
     def __init__(
-        self, policy_text: str, *, source: str, role: str, database: str = ""
+        self,
+        policy_text: str,
+        *,
+        source: str,
+        role: str,
+        database: str = "",
+        catalog: Path | None = None,
     ) -> None:
-        self._policy = (policy_text, source, role, database)
+        self._wish = _Wish(policy_text, source, role, database, catalog)
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -146,7 +163,7 @@ class LineJudge:
     def _start(self) -> Connection:
         ours, theirs = multiprocessing.Pipe()
         self._child = multiprocessing.get_context().Process(
-            target=_serve, args=(theirs, ours, *self._policy), daemon=True
+            target=_serve, args=(theirs, ours, self._wish), daemon=True
         )
         self._child.start()
         theirs.close()
@@ -162,17 +179,15 @@ class LineJudge:
         self._pipe = self._child = None
 
 
-def _serve(
-    pipe: Connection,
-    other_end: Connection,
-    policy_text: str,
-    source: str,
-    role: str,
-    database: str,
-) -> None:
+def _serve(pipe: Connection, other_end: Connection, wish: _Wish) -> None:
     """The child: judge lines until the other end is closed."""
     other_end.close()
-    judge = Judge(Policy(load(policy_text, source=source)), role, database=database)
+    judge = Judge(
+        Policy(load(wish.policy_text, source=wish.source)),
+        wish.role,
+        database=wish.database,
+        resolver=load_resolver(wish.catalog),
+    )
     try:
         while True:
             pipe.send_bytes(json.dumps(answer(judge, pipe.recv_bytes())).encode())

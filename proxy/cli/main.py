@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "explain": "explain",
     "replay": "replay",
     "policy": "policy_app",
+    "catalog": "catalog_app",
     "identity": "identity_app",
     "audit": "audit_app",
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.catalog.model import decode
+from proxy.catalog.resolve import Resolver
 from proxy.errors import SYNTAX_ERROR, UNDEFINED_CURSOR, ConfigError, reason_of
 from proxy.policy.decision import Decision
 from proxy.policy.documents import load
@@ -26,7 +28,8 @@ SHIPPED = ("production", "staging", "development")
 
 NO_CATALOG = (
     "judged without the database's catalog, so strictly: functions that pgwarden "
-    "does not know are refused, whatever they do"
+    "does not know are refused, whatever they do, and no view is opened (`pgwarden "
+    "catalog export`, then --catalog)"
 )
 
 
@@ -65,6 +68,31 @@ def load_policy(given: Path | None) -> Policy:
     """
     path = policy_file(given)
     return Policy(load(read_text(path), source=str(path)))
+
+
+def load_resolver(given: Path | None) -> Resolver | None:
+    """The catalog in an exported file, ready to be asked; None where none is given.
+
+    Raises:
+        ConfigError: it can't be read, or is no exported catalog.
+    """
+    if given is None:
+        return None
+    try:
+        return Resolver(decode(given.read_bytes(), source=str(given)))
+    except OSError as error:
+        raise ConfigError(f"{given}: {reason_of(error)}") from None
+
+
+def catalog_note(resolver: Resolver | None) -> str:
+    """What to tell about the catalog that was, or was not, asked."""
+    if resolver is None:
+        return NO_CATALOG
+    known = resolver.catalog
+    return (
+        f"judged with the catalog of {known.database} on PostgreSQL "
+        f"{known.server_version}, version {resolver.version}"
+    )
 
 
 class OfflineSession:

@@ -20,6 +20,25 @@ PolicyFile = Annotated[
     ),
 ]
 
+CatalogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalog",
+        metavar="FILE",
+        help="What `pgwarden catalog export` wrote: then the answer is that of the "
+        "wire, functions and views of the database included.",
+    ),
+]
+
+CatalogFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--catalog",
+        metavar="FILE",
+        help="What `pgwarden catalog export` wrote, of each database. Repeatable.",
+    ),
+]
+
 LogFolder = Annotated[
     Path,
     typer.Option(

@@ -17,10 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
+from proxy.catalog.model import decode
 from proxy.cli.logs import reading, wanted
 from proxy.cli.mistakes import fail
-from proxy.cli.offline import NO_CATALOG, load_policy, policy_file, read_text
+from proxy.cli.offline import (
+    NO_CATALOG,
+    load_policy,
+    load_resolver,
+    policy_file,
+    read_text,
+)
 from proxy.cli.options import (
+    CatalogFiles,
     Identities,
     Jobs,
     LogFolder,
@@ -36,6 +44,8 @@ from proxy.replay.replay import Replay, replay as replayed
 from proxy.replay.sessions import Change
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.policy.evaluate import Policy
     from proxy.replay.tally import Group, Tally
 
@@ -47,6 +57,7 @@ def replay(
     log: LogFolder,
     *,
     policy: PolicyFile = None,
+    catalog: CatalogFiles = None,
     identity: Identities = None,
     role: Roles = None,
     since: Since = "",
@@ -83,6 +94,7 @@ def replay(
             read_text(path),
             str(path),
             wanted(identity, role, since=since, until=until),
+            _catalogs(catalog or []),
         )
         started = time.monotonic()
         with reading(wish.files, jobs=jobs, is_quiet=as_json) as (processes, progress):
@@ -91,15 +103,34 @@ def replay(
         fail(error if isinstance(error, ConfigError) else ConfigError(str(error)))
     seconds = time.monotonic() - started
     if as_json:
-        _print_json(loaded, tally, seconds)
+        _print_json(loaded, tally, seconds, known=_known(wish))
     else:
         _print_report(loaded, tally, most)
         sys.stderr.write(
-            f"note: {NO_CATALOG}\n"
+            f"note: {_note(_known(wish))}\n"
             f"note: read {tally.records:,} records in {seconds:.1f} s, "
             f"{tally.records / seconds:,.0f} a second\n"
         )
     raise typer.Exit(_status(tally, is_strict=is_strict))
+
+
+def _catalogs(files: list[Path]) -> tuple[bytes, ...]:
+    for file in files:
+        load_resolver(file)  # a mistake is told before the log is read
+    return tuple(file.read_bytes() for file in files)
+
+
+def _known(wish: Replay) -> dict[str, str]:
+    """The databases whose catalog is at hand, with its version."""
+    catalogs = [decode(data, source="catalog") for data in wish.catalogs]
+    return {each.database: each.version for each in catalogs}
+
+
+def _note(known: dict[str, str]) -> str:
+    if not known:
+        return NO_CATALOG
+    named = ", ".join(f"{database} ({version})" for database, version in known.items())
+    return f"judged with the catalog of {named}; of other databases strictly"
 
 
 def _status(tally: Tally, *, is_strict: bool) -> int:
@@ -117,12 +148,14 @@ def _ordered(tally: Tally, change: Change) -> list[Group]:
 # --- for machines ------------------------------------------------------------
 
 
-def _print_json(policy: Policy, tally: Tally, seconds: float) -> None:
+def _print_json(
+    policy: Policy, tally: Tally, seconds: float, *, known: dict[str, str]
+) -> None:
     plain: dict[str, Any] = {
         "policy": policy.name,
         "policy_version": policy.version,
-        "catalog": None,
-        "note": NO_CATALOG,
+        "catalog": known or None,
+        "note": _note(known),
         "records": tally.records,
         "unreadable": tally.unreadable,
         "sessions": tally.sessions,

@@ -86,6 +86,7 @@ _FLAGS_IN_WORDS: Final[dict[Flag, str]] = {
 
 _ACCESS_IN_WORDS: Final[dict[Access, str]] = {
     Access.READ: "reading",
+    Access.READ_FOREIGN: "reaching another server through foreign table",
     Access.INSERT: "inserting into",
     Access.UPDATE: "updating",
     Access.DELETE: "deleting from",

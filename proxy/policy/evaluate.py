@@ -126,6 +126,7 @@ class RolePolicy:
             facts.lock_mode,
             facts.operators,
             facts.databases,
+            facts.behind,
             context.quarantined,
             context.database if self._asks_database else "",
         )
@@ -153,7 +154,7 @@ class RolePolicy:
             if isinstance(act, SettingChange) and breaks_reading(act):
                 return refusals.broken_reading(self._not_allowed(act), facts.kind)
         permits = [rule for rule in applying if rule.permits]
-        refusal = _forbidden(acts, applying)
+        refusal = _forbidden([*acts, *facts.behind], applying)
         if refusal is not None:
             rule, act = refusal
             subject = _telling(act, facts, permits)
@@ -266,6 +267,13 @@ class Policy:
     def roles(self) -> tuple[str, ...]:
         """The names of all roles, in the document's order."""
         return tuple(self._roles)
+
+    @property
+    def catalog_login(self) -> str | None:
+        """The login that asks a database for its catalog: a read-only one, if any."""
+        roles = [role for role in self._roles.values() if role.may_login]
+        roles.sort(key=lambda role: not role.read_only)
+        return roles[0].upstream if roles else None
 
     def role(self, name: str) -> RolePolicy:
         """The rules of one role.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _EFFECTS: Final[Mapping[Effect, str]] = {
     Effect.NONE: "the policy does not list it",
     Effect.UNKNOWN: "pgwarden does not know that it only reads",
+    Effect.STABLE: "the policy does not list it",
+    Effect.VOLATILE: "it is VOLATILE, so it may write",
+    Effect.DEFINER: "it is SECURITY DEFINER, so it has its owner's rights",
     Effect.SETTING: "it changes how the server or session is configured",
     Effect.SEQUENCE: "it moves a sequence",
     Effect.LARGE_OBJECT: "it reads or writes large objects",
@@ -34,6 +37,8 @@ _EFFECTS: Final[Mapping[Effect, str]] = {
     Effect.SLEEP: "it holds a connection and its locks for as long as it likes",
     Effect.OTHER: "it does more than return a value",
 }
+
+_TO_BE_LISTED: Final = frozenset({Effect.UNKNOWN, Effect.VOLATILE, Effect.DEFINER})
 
 _SETTING_HINT: Final = (
     "Only settings that can't change what is allowed may be set; "
@@ -64,7 +69,7 @@ def default_reason(
 
 def _of_function(use: FunctionUse, policy: str) -> tuple[str, str]:
     hint = ""
-    if use.effect is Effect.UNKNOWN:
+    if use.effect in _TO_BE_LISTED:
         hint = (
             "If it only reads, ask the security team to add it to the list "
             f'"reading_functions" of policy "{policy}".'

@@ -125,6 +125,12 @@ def _statement(
         _act(role, act, applying, is_quarantined=context.quarantined)
         for act in acts_of(facts, effects)
     )
+    behind = [
+        _act(role, use, applying, is_quarantined=context.quarantined)
+        for use in facts.behind
+    ]
+    # A permit need not name what is behind a view.
+    acts += tuple(each for each in behind if each.standing is Standing.FORBIDDEN)
     forbids = [
         rule for rule in applying if any(rule in each.forbidden_by for each in acts)
     ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from proxy.catalog.model import decode
+from proxy.catalog.resolve import Resolver
 from proxy.policy import refusals
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -37,18 +39,22 @@ class Replay(Struct, frozen=True):
         policy_text: the candidate policy, which every process compiles for itself.
         source: where it came from.
         wanted: which records to count.
+        catalogs: exported ones, each of the database that it names.
     """
 
     files: tuple[Path, ...]
     policy_text: str
     source: str
     wanted: Wanted
+    catalogs: tuple[bytes, ...] = ()
 
     def share(self, share: Share, on_progress: Callable[[Progress], None]) -> Tally:
         """Replay one share of the sessions."""
         policy = Policy(load(self.policy_text, source=self.source))
         sink = _Sink(policy)
-        follower = Follower(Judges(policy), self.wanted, sink)
+        catalogs = [decode(data, source="catalog") for data in self.catalogs]
+        resolvers = {each.database: Resolver(each) for each in catalogs}
+        follower = Follower(Judges(policy, resolvers=resolvers), self.wanted, sink)
         reader = Reader(share, self.wanted.until, on_progress=on_progress)
         for file in self.files:
             for line in reader.lines(file):

@@ -16,6 +16,7 @@ from proxy.session.judge import Judge
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.catalog.resolve import Resolver
     from proxy.policy.evaluate import Policy
     from proxy.session.judge import Judged
     from proxy.sql.facts import Facts
@@ -131,9 +132,22 @@ class Judges:
     """The verdicts of a policy for whatever roles and databases a log names."""
 
     def __init__(
-        self, policy: Policy, *, as_role: str = "", keeps_facts: bool = False
+        self,
+        policy: Policy,
+        *,
+        as_role: str = "",
+        keeps_facts: bool = False,
+        resolvers: Mapping[str, Resolver] | None = None,
     ) -> None:
-        """`as_role` judges every role as that one."""
+        """Begin without any verdict.
+
+        Args:
+            policy: decides.
+            as_role: judges every role as that one.
+            keeps_facts: keep the facts beside a verdict.
+            resolvers: by database, its catalog; the others are judged strictly.
+        """
+        self._resolvers = resolvers or {}
         self._policy = policy
         self._as_role = as_role
         self._keeps_facts = keeps_facts
@@ -146,7 +160,12 @@ class Judges:
         found = self._ready.get((role, database))
         if found is None:
             self._made += 1
-            judge = Judge(self._policy, self._as_role or role, database=database)
+            judge = Judge(
+                self._policy,
+                self._as_role or role,
+                database=database,
+                resolver=self._resolvers.get(database),
+            )
             found = Verdicts(
                 judge, self._memory, self._made, keeps_facts=self._keeps_facts
             )

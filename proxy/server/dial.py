@@ -62,6 +62,11 @@ class Dialler:
         self._passwords: dict[str, str] = {}
         self.renew()
 
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS of upstream connections; None where it is switched off."""
+        return self._context
+
     def renew(self) -> None:
         """Read CA and passwords again; both are replaced, or neither.
 

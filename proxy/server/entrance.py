@@ -212,8 +212,15 @@ class Entrance(asyncio.Protocol):
         self, request: LoginRequest, client: asyncio.Transport, slot: Slot
     ) -> bool:
         server = self._server
-        dialled = await server.dialler.dial(server.plan(request))
+        plan = server.plan(request)
+        loading = server.catalogs.begin(request.database)
+        dialled = await server.dialler.dial(plan)
         upstream = dialled.transport
+        try:
+            await server.catalogs.ready(loading)
+        except BaseException:
+            upstream.abort()
+            raise
         if self._is_over or client.is_closing():
             upstream.close()
             return False

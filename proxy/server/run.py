@@ -118,6 +118,7 @@ async def serve_sessions(
         tasks.spawn(follower.follow()),
         tasks.spawn(sweep(server)),
         tasks.spawn(watch_upstream(server)),
+        tasks.spawn(server.catalogs.follow(settings.upstream.catalog.refresh_s)),
     ]
     _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)
     # What was made up to here stays; what a statement makes rarely forms cycles.

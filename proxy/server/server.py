@@ -19,6 +19,7 @@ from proxy.errors import ConfigError
 from proxy.metrics import pack
 from proxy.server.admission import Slots, may_login
 from proxy.server.cancel import CancelKeys
+from proxy.server.catalogs import Catalogs
 from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
 from proxy.server.link import Link
@@ -97,6 +98,14 @@ class Server:
         self.farewells: set[Farewell] = set()
         self.policy = sources.policy
         self.identities = sources.identities
+        self.catalogs = Catalogs(
+            dialler,
+            tasks=tasks,
+            metrics=metrics,
+            clock=self.clock,
+            login=self._catalog_login,
+        )
+        self.catalogs.changed = self._catalog_changed
         self._judges: OrderedDict[tuple[str, str], Judge] = OrderedDict()
         self.slots = Slots(settings.limits)
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
@@ -225,7 +234,11 @@ class Server:
         slot, pid = known
         slot.release()
         self.cancel_keys.forget(pid)
-        self.metrics.session_closed(link.request.role)
+        request = link.request
+        self.metrics.session_closed(request.role)
+        roles = self.policy.roles
+        if request.role in roles and not self.policy.role(request.role).read_only:
+            self.catalogs.may_have_changed(request.database)
         self.metrics.upstream_open -= 1
         self.metrics.bytes_received += link.bytes_in
         self.metrics.bytes_sent += link.bytes_out
@@ -239,12 +252,25 @@ class Server:
     def _judge(self, role: str, database: str) -> Judge:
         judge = self._judges.get((role, database))
         if judge is None:
-            judge = Judge(self.policy, role, database=database)
+            resolver = self.catalogs.resolver(database)
+            judge = Judge(self.policy, role, database=database, resolver=resolver)
             self._judges[role, database] = judge
         self._judges.move_to_end((role, database))
         if len(self._judges) > MOST_JUDGES:
             self._judges.popitem(last=False)
         return judge
+
+    def _catalog_login(self) -> str | None:
+        """The login that asks for catalogs."""
+        return self.settings.upstream.catalog.login or self.policy.catalog_login
+
+    def _catalog_changed(self, database: str) -> None:
+        """Sessions are judged by the new catalog from their next statement."""
+        for key in [key for key in self._judges if key[1] == database]:
+            del self._judges[key]
+        for link in self.links:
+            if link.request.database == database:
+                link.session.follow(self._judge(link.request.role, database))
 
     def problems(self) -> list[str]:
         """What keeps this worker from being ready, one short line each."""

@@ -19,6 +19,7 @@ from proxy.sql.facts import Facts, Kind, merge_executed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from proxy.catalog.resolve import Resolver
     from proxy.policy.evaluate import Policy
     from proxy.sql.facts import Analysis
 
@@ -142,18 +143,38 @@ def _nested(name: str) -> UnfitExecuteError:
 class Judge:
     """The verdicts of one policy for a role on a database, cached by exact bytes."""
 
-    def __init__(self, policy: Policy, role: str, *, database: str = "") -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        role: str,
+        *,
+        database: str = "",
+        resolver: Resolver | None = None,
+    ) -> None:
+        """Begin without any verdict.
+
+        Args:
+            policy: decides.
+            role: whose statements these are.
+            database: where they run.
+            resolver: knows that database's catalog; None where nobody does, which makes
+                the verdicts strict.
+        """
         self.policy = policy
         self.role = role
         self.database = database
         self.version = policy.version
-        self._under_quarantine = f"{policy.version}:quarantined"
+        self._resolver = resolver
+        self._under = policy.version
+        if resolver is not None:
+            self._under = f"{policy.version}:{resolver.version}"
+        self._under_quarantine = f"{self._under}:quarantined"
         self._free = _Generations()
         self._quarantined = _Generations()
 
     def under(self, *, quarantined: bool) -> str:
-        """Names this policy and the state that its verdicts depend on."""
-        return self._under_quarantine if quarantined else self.version
+        """Names this policy, catalog and the state that its verdicts depend on."""
+        return self._under_quarantine if quarantined else self._under
 
     def judge(
         self,
@@ -192,6 +213,8 @@ class Judge:
         try:
             if executes:
                 statements = resolve_executes(statements, prepared)
+            if self._resolver is not None:
+                statements = self._resolver.resolve(statements, text)
             decision = self._decide(analysis, statements, quarantined=quarantined)
         except UnfitExecuteError as unfit:
             decision = unfit.decision
@@ -210,7 +233,7 @@ class Judge:
             renames=renames,
             executes=executes,
             copies_in=copies_in,
-            under=self._under_quarantine if quarantined else self.version,
+            under=self._under_quarantine if quarantined else self._under,
         )
 
     def _decide(

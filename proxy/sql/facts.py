@@ -46,6 +46,9 @@ class Access(StrEnum):
     """How a statement touches a relation."""
 
     READ = "read"
+    READ_FOREIGN = "read_foreign"
+    """Reads a foreign table, here or behind a view: it reaches another server, a file
+    or a program. Only a catalog tells; beside READ."""
     INSERT = "insert"
     UPDATE = "update"
     DELETE = "delete"
@@ -61,6 +64,13 @@ class Effect(StrEnum):
 
     NONE = "none"
     UNKNOWN = "unknown"
+    STABLE = "stable"
+    """A user's function that the catalog calls STABLE or IMMUTABLE, with the rights of
+    who calls it, in a language that confines it to SQL."""
+    VOLATILE = "volatile"
+    """A user's function that may write: it says so, or says nothing."""
+    DEFINER = "definer"
+    """A user's function that runs with its owner's rights (SECURITY DEFINER)."""
     SETTING = "setting"
     SEQUENCE = "sequence"
     LARGE_OBJECT = "large_object"
@@ -183,6 +193,8 @@ class Facts(Struct, frozen=True, gc=False):
         operators: (schema, operator) pairs of operators written OPERATOR(schema.op)
             with a schema other than pg_catalog: they may run any function.
         databases: databases that are created, altered or dropped, by name.
+        behind: relations that are read behind the views it names; only a catalog tells.
+            A forbid counts for them, a permit need not name them.
     """
 
     kind: Kind
@@ -201,6 +213,7 @@ class Facts(Struct, frozen=True, gc=False):
     location: tuple[int, int] = (0, 0)
     operators: tuple[tuple[str, str], ...] = ()
     databases: tuple[str, ...] = ()
+    behind: tuple[RelationUse, ...] = ()
 
 
 class Trouble(Struct, frozen=True, gc=False):
@@ -280,6 +293,7 @@ def merge_executed(execute: Facts, prepared: Facts) -> Facts:
         transaction=execute.transaction or body.transaction,
         columns=_union(execute.columns, body.columns),
         operators=_union(execute.operators, body.operators),
+        behind=_union(execute.behind, body.behind),
     )
 
 

@@ -80,7 +80,7 @@ def backends(shop: Database) -> int:
     with psycopg.connect(shop.cluster.dsn(), autocommit=True) as connection:
         row = connection.execute(
             "select count(*) from pg_stat_activity where datname = %s and "
-            "usename = any(%s)",
+            "usename = any(%s) and application_name <> 'pgwarden catalog'",
             (shop.name, users),
         ).fetchone()
     assert row is not None

@@ -1,8 +1,9 @@
 """The allow-list of built-in functions against the pg_proc of every supported major.
 
-With PGWARDEN_TEST_REGENERATE=1 it writes `proxy/sql/data/functions.txt` anew. Read the
-diff: a name that a new release brings belongs in `effects.txt` if it does more than
-return a value, whatever its volatility says.
+With PGWARDEN_TEST_REGENERATE=1 it writes `proxy/sql/data/functions.txt` and
+`proxy/catalog/signatures.txt` anew. Read the diff: a name that a new release brings
+belongs in `effects.txt` if it does more than return a value, whatever its volatility
+says.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from proxy.catalog.queries import BUILT_IN
 from proxy.sql.facts import Effect
 from proxy.sql.functions import EFFECTS, HARMLESS, KNOWN
 from tests.fix_postgres import MAJORS
@@ -30,6 +32,13 @@ HEAD = """\
 # and read by a person; a name that is not here or in effects.txt is judged unknown.
 # Left out: functions that take or return "internal", triggers, handlers and validators,
 # which SQL can't call or has no reason to.
+"""
+SIGNATURES = FILE.parents[2] / "catalog" / "signatures.txt"
+SIGNATURES_HEAD = """\
+# The overloads of the built-in functions in proxy/sql/data/functions.txt, of all
+# supported majors: name, then the input types of each, with | between them. Made by
+#   PGWARDEN_TEST_REGENERATE=1 pytest tests/oracle/test_builtin_functions.py
+# An overload that is not here makes calls by its name unknown, where a server has it.
 """
 FUNCTIONS = """
     SELECT proname, oidvectortypes(proargtypes) || ' ' || prorettype::regtype
@@ -75,6 +84,23 @@ def test_the_allow_list_is_what_was_read(harmless: dict[str, list[int]]) -> None
 @pytest.mark.postgres
 def test_every_built_in_is_listed_once(harmless: dict[str, list[int]]) -> None:
     assert set(harmless) == HARMLESS
+
+
+@pytest.mark.oracle
+@pytest.mark.postgres
+def test_every_overload_was_read(
+    clusters: Clusters, harmless: dict[str, list[int]]
+) -> None:
+    overloads: dict[str, set[str]] = {name: set() for name in harmless}
+    for major in MAJORS:
+        with psycopg.connect(clusters.get(major).dsn(), autocommit=True) as connection:
+            for name, arguments in connection.execute(BUILT_IN).fetchall():
+                if name in overloads:
+                    overloads[name].add(arguments)
+    lines = [f"{name} {'|'.join(sorted(found))}\n" for name, found in overloads.items()]
+    if os.environ.get("PGWARDEN_TEST_REGENERATE"):
+        SIGNATURES.write_text(SIGNATURES_HEAD + "".join(lines), encoding="utf-8")
+    assert SIGNATURES.read_text(encoding="utf-8") == SIGNATURES_HEAD + "".join(lines)
 
 
 INFORMATION_SCHEMA = """

@@ -1,0 +1,276 @@
+"""Facts of a text, completed by what the catalog knows of the names in it. Pure.
+
+A name stands for everything that it could resolve to, whatever the session's
+search_path says: statements change that. So a call is judged over all overloads of its
+name, and a relation over all of its name. Views are opened, with what they call and
+read, and so are the row-level policies of tables.
+
+What is resolved is remembered by the names alone, so that a new text over known names
+costs one look-up. Next: `proxy.session.judge`, which asks for each new text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, structs
+
+from proxy.catalog.effects import SAFE, Effects, guarded_settings
+from proxy.catalog.model import SYSTEM_SCHEMAS
+from proxy.sql.analyse import analyse
+from proxy.sql.facts import (
+    Access,
+    Effect,
+    Facts,
+    FunctionUse,
+    RelationUse,
+    Scope,
+    SettingChange,
+)
+from proxy.sql.mentions import mentions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from proxy.catalog.model import Catalog, Function, Hidden, Relation
+
+REMEMBERED: Final = 4096
+"""Sets of names resolved in one generation; two live."""
+MOST_DEPTH: Final = 32
+"""Views over views ... deeper ones are judged unknown."""
+MOST_CANDIDATES: Final = 64
+"""Relations of one name (a schema a tenant) that are named one by one; of more, the
+name stays as it is written, which the strictest reading covers."""
+
+_HIDDEN: Final = "hidden"
+"""Name of the function that is told where an expression could not be read."""
+
+
+class _Found:
+    """What was found behind some names, in order."""
+
+    __slots__ = ("behind", "functions", "operators", "relations", "settings")
+
+    def __init__(self) -> None:
+        self.functions: dict[FunctionUse, None] = {}
+        self.relations: dict[RelationUse, None] = {}
+        self.behind: dict[RelationUse, None] = {}
+        self.settings: dict[SettingChange, None] = {}
+        self.operators: dict[tuple[str, str], None] = {}
+
+
+class Resolved(Struct, frozen=True, gc=False):
+    """What takes the place of a statement's names."""
+
+    functions: tuple[FunctionUse, ...]
+    relations: tuple[RelationUse, ...]
+    behind: tuple[RelationUse, ...]
+    settings: tuple[SettingChange, ...]
+    operators: tuple[tuple[str, str], ...]
+
+
+class Resolver:
+    """One catalog, ready to be asked.
+
+    Attributes:
+        catalog: what it knows.
+        version: tells this catalog from the next.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.version = catalog.version
+        self._effects = Effects(catalog)
+        self._attributes = self._effects.attributes()
+        self._relations: dict[str, list[Relation]] = {}
+        for relation in catalog.relations:
+            self._relations.setdefault(relation.name, []).append(relation)
+        self._opened: dict[tuple[str, str], _Found] = {}
+        self._bad_operators: dict[str, FunctionUse] = {}
+        self._bad_types: dict[str, FunctionUse] = {}
+        self._bad_operators = self._dangerous(catalog.operators)
+        self._bad_types = self._dangerous(catalog.types)
+        self._operators = {(each.schema, each.name) for each in catalog.operators}
+        self._young: dict[object, Resolved | None] = {}
+        self._old: dict[object, Resolved | None] = {}
+
+    def resolve(self, statements: Sequence[Facts], text: bytes) -> tuple[Facts, ...]:
+        """The facts of a text's statements with every name resolved."""
+        extra: tuple[FunctionUse, ...] = ()
+        if self._bad_operators or self._bad_types:
+            extra = tuple(self._mentioned(text.decode()))
+        return tuple([self._statement(facts, extra) for facts in statements])
+
+    def _statement(self, facts: Facts, extra: tuple[FunctionUse, ...]) -> Facts:
+        names = (facts.relations, facts.functions, facts.columns, facts.operators)
+        if names in self._young:
+            resolved = self._young[names]
+        else:
+            resolved = self._old[names] if names in self._old else self._resolved(facts)
+            if len(self._young) >= REMEMBERED:
+                self._old = self._young
+                self._young = {}
+            self._young[names] = resolved
+        if resolved is None:
+            if not extra:
+                return facts
+            return structs.replace(facts, functions=(*facts.functions, *extra))
+        return structs.replace(
+            facts,
+            functions=(*resolved.functions, *extra),
+            relations=resolved.relations,
+            behind=resolved.behind,
+            settings=(*facts.settings, *resolved.settings),
+            operators=resolved.operators,
+        )
+
+    def _resolved(self, facts: Facts) -> Resolved | None:
+        """None where every name stays as it is written."""
+        found = _Found()
+        self._names_of(facts, found)
+        resolved = Resolved(
+            tuple(found.functions),
+            tuple(found.relations),
+            tuple(found.behind),
+            tuple(found.settings),
+            tuple(found.operators),
+        )
+        is_same = (
+            resolved.functions == facts.functions
+            and resolved.relations == facts.relations
+            and resolved.operators == facts.operators
+            and not resolved.behind
+            and not resolved.settings
+        )
+        return None if is_same else resolved
+
+    def _names_of(self, facts: Facts, found: _Found, depth: int = 0) -> None:
+        for use in facts.functions:
+            self._call(use, found)
+        for _, name in facts.columns:
+            for function in self._attributes.get(name, ()):
+                self._overload(function, found)
+        for schema, name in facts.operators:
+            self._operator(schema, name, found)
+        for relation in facts.relations:
+            self._relation(relation, found, depth)
+
+    # --- functions -----------------------------------------------------------
+
+    def _call(self, use: FunctionUse, found: _Found) -> None:
+        overloads = self._effects.overloads(use.schema, use.name)
+        if not overloads or use.effect is not Effect.UNKNOWN:
+            found.functions[use] = None
+        for function in overloads:
+            self._overload(function, found)
+
+    def _overload(self, function: Function, found: _Found) -> None:
+        effect = self._effects.of(function)
+        found.functions[FunctionUse(function.schema, function.name, effect)] = None
+        for name, value in guarded_settings(function):
+            found.settings[SettingChange(name, value, Scope.LOCAL)] = None
+
+    def _operator(self, schema: str, name: str, found: _Found) -> None:
+        if (schema, name) not in self._operators or name in self._bad_operators:
+            found.operators[schema, name] = None
+
+    # --- what no call shows ----------------------------------------------------
+
+    def _dangerous(self, hidden: Iterable[Hidden]) -> dict[str, FunctionUse]:
+        """By the name of an operator or type, what its use would call."""
+        found: dict[str, FunctionUse] = {}
+        for each in hidden:
+            if each.expression:
+                inner = _Found()
+                self._expression(each.expression, inner, MOST_DEPTH - 1)
+                bad = [use for use in inner.functions if use.effect not in SAFE]
+                if bad:
+                    found[each.name] = bad[0]
+            elif not self._effects.is_safe(each.function_schema, each.function):
+                effect = self._effects.named(each.function_schema, each.function)
+                found[each.name] = FunctionUse(
+                    each.function_schema, each.function, effect
+                )
+        return found
+
+    def _mentioned(self, text: str) -> list[FunctionUse]:
+        """The dangerous functions behind the operators and types that a text names."""
+        named = mentions(text)
+        return [
+            self._bad_operators[name]
+            for name in sorted(named.operators & self._bad_operators.keys())
+        ] + [
+            self._bad_types[name]
+            for name in sorted(named.types & self._bad_types.keys())
+        ]
+
+    # --- relations -------------------------------------------------------------
+
+    def _relation(self, use: RelationUse, found: _Found, depth: int) -> None:
+        if use.access is Access.CREATE:
+            found.relations[use] = None
+            return
+        candidates = [
+            each
+            for each in self._relations.get(use.name, ())
+            if not use.schema or each.schema == use.schema
+        ]
+        if not candidates or len(candidates) > MOST_CANDIDATES:
+            found.relations[use] = None
+        else:
+            for each in candidates:
+                own = RelationUse(each.schema, each.name, use.access)
+                found.relations[own] = None
+        for each in candidates:
+            inner = self._open(each, depth)
+            for hidden_call in inner.functions:
+                if hidden_call.effect is not Effect.NONE:
+                    found.functions[hidden_call] = None
+            found.settings.update(inner.settings)
+            found.operators.update(inner.operators)
+            for hidden in inner.relations:
+                if hidden.access is Access.READ_FOREIGN:
+                    found.relations[hidden] = None
+                else:
+                    found.behind[hidden] = None
+
+    def _open(self, relation: Relation, depth: int) -> _Found:
+        """What reading it runs and reads besides itself."""
+        key = relation.schema, relation.name
+        found = self._opened.get(key)
+        if found is not None:
+            return found
+        found = _Found()
+        self._opened[key] = found  # a view that reads itself through a policy ends here
+        if relation.is_foreign:
+            use = RelationUse(relation.schema, relation.name, Access.READ_FOREIGN)
+            found.relations[use] = None
+        if relation.schema not in SYSTEM_SCHEMAS and not relation.is_of_extension:
+            if relation.definition:
+                self._query(relation.definition, found, depth + 1)
+            for policy in relation.policies:
+                self._expression(policy, found, depth + 1)
+        return found
+
+    def _expression(self, expression: str, found: _Found, depth: int) -> None:
+        self._query(f"SELECT {expression}", found, depth)
+
+    def _query(self, query: str, found: _Found, depth: int) -> None:
+        analysis = analyse(query.encode())
+        if analysis.trouble is not None or depth > MOST_DEPTH:
+            # Newer than our grammar, or endless: nobody knows what it calls.
+            found.functions[FunctionUse("", _HIDDEN, Effect.UNKNOWN)] = None
+            return
+        for facts in analysis.statements:
+            inner = _Found()
+            self._names_of(facts, inner, depth)
+            found.functions.update(inner.functions)
+            found.settings.update(inner.settings)
+            found.operators.update(inner.operators)
+            found.relations.update(inner.relations)
+            found.relations.update(inner.behind)
+        for use in self._mentioned(query) if self._has_dangers() else ():
+            found.functions[use] = None
+
+    def _has_dangers(self) -> bool:
+        return bool(self._bad_operators or self._bad_types)
