@@ -43,8 +43,9 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
 }
 
 _NAMES: Final = (
-    "Names, with or without schema. A permit of `billing.total` wants the schema written "
-    "in the statement; a forbid of it also covers a statement that writes none."
+    "Names, with or without schema. Where a statement writes no schema, the catalog tells "
+    "which it can be: a permit of `billing.total` wants that one alone. Without a catalog "
+    "it wants the schema written, and a forbid covers a statement that writes none."
 )
 
 KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
@@ -106,6 +107,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "access": "How it is touched, see below; `*` for any way.",
         "names": _NAMES,
         "except_names": "But not these.",
+        "columns": "A forbid is of these columns alone, a permit of no others. Also "
+        "behind `*`, joins, views and whole rows.",
     },
     policy.DatabaseMatch: {"names": "Names.", "except_names": "But not these."},
     policy.SettingMatch: {

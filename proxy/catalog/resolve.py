@@ -101,6 +101,11 @@ class Resolver:
             extra = tuple(self._mentioned(text.decode()))
         return tuple([self._statement(facts, extra) for facts in statements])
 
+    def relations(self, schema: str, name: str) -> list[Relation]:
+        """Every relation that a name could mean; `schema` may be ""."""
+        found = self._relations.get(name, [])
+        return [each for each in found if not schema or each.schema == schema]
+
     def _statement(self, facts: Facts, extra: tuple[FunctionUse, ...]) -> Facts:
         names = (facts.relations, facts.functions, facts.columns, facts.operators)
         if names in self._young:
@@ -210,11 +215,7 @@ class Resolver:
         if use.access is Access.CREATE:
             found.relations[use] = None
             return
-        candidates = [
-            each
-            for each in self._relations.get(use.name, ())
-            if not use.schema or each.schema == use.schema
-        ]
+        candidates = self.relations(use.schema, use.name)
         if not candidates or len(candidates) > MOST_CANDIDATES:
             found.relations[use] = None
         else:

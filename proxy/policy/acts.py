@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from proxy.sql.columns import ALL
 from proxy.sql.facts import (
     Access,
+    ColumnUse,
     Effect,
     Facts,
     Flag,
@@ -65,6 +67,7 @@ Act = (
     | FunctionUse
     | SettingChange
     | RelationUse
+    | ColumnUse
 )
 
 _FLAGS_IN_WORDS: Final[dict[Flag, str]] = {
@@ -142,6 +145,8 @@ def in_words(act: Act) -> str:  # noqa: PLR0911 - one return a case
             return _named("function", schema, name)
         case RelationUse(schema=schema, name=name, access=access):
             return _named(_ACCESS_IN_WORDS[access], schema, name)
+        case ColumnUse():
+            return _column_in_words(act)
 
 
 def as_listed(act: Act) -> tuple[str, str]:  # noqa: PLR0911 - one return a case
@@ -163,6 +168,8 @@ def as_listed(act: Act) -> tuple[str, str]:  # noqa: PLR0911 - one return a case
             return "functions", f"{_dotted(schema, name)} ({effect.value})"
         case RelationUse(schema=schema, name=name, access=access):
             return "relations", f"{access.value} {_dotted(schema, name)}"
+        case ColumnUse(schema=schema, relation=relation, name=name, access=access):
+            return "relations", f"{access.value} {_dotted(schema, relation)}.{name}"
 
 
 def _dotted(schema: str, name: str) -> str:
@@ -178,6 +185,30 @@ def _listed_setting(change: SettingChange) -> tuple[str, str]:
 
 def _named(what: str, schema: str, name: str) -> str:
     return f'{what} "{schema}.{name}"' if schema else f'{what} "{name}"'
+
+
+def _column_in_words(use: ColumnUse) -> str:
+    """Where "*" stands the statement names it: nobody then asks where the column is."""
+    how = _ACCESS_IN_WORDS[use.access]
+    where = _dotted(use.schema, use.relation)
+    if use.name == ALL:
+        return f'{how} every column of "{where}"'
+    through = ", through a view" if use.is_behind else ""
+    return f'{how} column "{where}.{use.name}"{through}'
+
+
+def column_acts(facts: Facts) -> list[ColumnUse]:
+    """The columns of a statement; all of its relations' where nobody has looked."""
+    if facts.column_uses is not None:
+        return [*facts.column_uses]
+    return [
+        ColumnUse(use.schema, use.name, ALL, use.access)
+        for use in facts.relations
+        if use.access in _OF_COLUMNS
+    ]
+
+
+_OF_COLUMNS: Final = frozenset({Access.READ, Access.INSERT, Access.UPDATE})
 
 
 def _setting_in_words(change: SettingChange) -> str:

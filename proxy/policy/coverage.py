@@ -160,11 +160,22 @@ class _Names:
                 access in _members(match.access, Access)
                 and self._name_within(word, match.names)
                 and self._exceptions_within(match.except_names, each.except_names)
+                and self._columns_within(match.columns, each.columns)
                 for match in wide
             )
             for each in narrow
             for access in _members(each.access, Access)
             for word in self._document.words(each.names)
+        )
+
+    def _columns_within(
+        self, of_wide: Sequence[str] | None, of_narrow: Sequence[str] | None
+    ) -> bool:
+        if of_wide is None:
+            return True
+        columns = self._document.words(of_wide)
+        return of_narrow is not None and all(
+            word_within(each, columns) for each in self._document.words(of_narrow)
         )
 
     def _name_within(self, word: str, wide: Sequence[str]) -> bool:

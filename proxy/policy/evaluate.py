@@ -18,6 +18,7 @@ from proxy.policy.acts import (
     FlagAct,
     KindAct,
     acts_of,
+    column_acts,
     in_words,
 )
 from proxy.policy.decision import Context, Decision
@@ -70,6 +71,7 @@ class RolePolicy:
         login_reason: why not; "" where it may.
         login_hint: where to go instead.
         rules: its rules in order, the included ones first.
+        asks_columns: whether a rule tells columns apart: then the facts must, too.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class RolePolicy:
         self._effects = effects
         self._effectful = frozenset(effects)
         self._asks_database = any(rule.names_databases for rule in self.rules)
+        self.asks_columns = any(rule.names_columns for rule in self.rules)
         self._young: dict[Hashable, Decision] = {}
         self._old: dict[Hashable, Decision] = {}
 
@@ -127,6 +130,7 @@ class RolePolicy:
             facts.operators,
             facts.databases,
             facts.behind,
+            facts.column_uses,
             context.quarantined,
             context.database if self._asks_database else "",
         )
@@ -149,12 +153,17 @@ class RolePolicy:
         if not self.may_login:
             return refusals.no_login(self.login_reason, self.login_hint, facts.kind)
         acts = acts_of(facts, self._effects)
+        behind: list[Act] = [*facts.behind]
+        if self.asks_columns:
+            columns = column_acts(facts)
+            acts += [use for use in columns if not use.is_behind]
+            behind += [use for use in columns if use.is_behind]
         applying = [rule for rule in self.rules if rule.applies(facts, context)]
         for act in acts:
             if isinstance(act, SettingChange) and breaks_reading(act):
                 return refusals.broken_reading(self._not_allowed(act), facts.kind)
         permits = [rule for rule in applying if rule.permits]
-        refusal = _forbidden([*acts, *facts.behind], applying)
+        refusal = _forbidden([*acts, *behind], applying)
         if refusal is not None:
             rule, act = refusal
             subject = _telling(act, facts, permits)

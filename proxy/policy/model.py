@@ -84,11 +84,15 @@ class FunctionMatch(Model):
 
 
 class RelationMatch(Model):
-    """Relations by name and by how they are touched; both must fit."""
+    """Relations by name and by how they are touched; both must fit.
+
+    With `columns` a forbid is of these columns alone, and a permit of no others.
+    """
 
     access: Accesses
     names: Words = ["*"]
     except_names: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
+    columns: Words | None = None
 
 
 class DatabaseMatch(Model):

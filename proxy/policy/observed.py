@@ -21,7 +21,7 @@ from proxy.policy.acts import (
     acts_of,
 )
 from proxy.policy.model import COMPUTED
-from proxy.sql.facts import FunctionUse, RelationUse, SettingChange
+from proxy.sql.facts import ColumnUse, FunctionUse, RelationUse, SettingChange
 from proxy.sql.functions import EFFECTS
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def as_seen(act: Act) -> Seen:
             return Seen("functions", effect.value, schema, name)
         case RelationUse(schema=schema, name=name, access=access):
             return Seen("relations", access.value, schema, name)
+        case ColumnUse(schema=schema, relation=relation, access=access):
+            return Seen("relations", access.value, schema, relation)
         case SettingChange(name=name, is_reset=True):
             return Seen("resets", "", "", "all" if name == "*" else name or COMPUTED)
         case SettingChange(name=name, value=value):

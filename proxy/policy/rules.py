@@ -18,14 +18,15 @@ from proxy.policy.acts import (
 from proxy.policy.model import COMPUTED
 from proxy.policy.patterns import NamePattern, Pattern
 from proxy.policy.spellings import spellings
-from proxy.sql.facts import FunctionUse, RelationUse, SettingChange
+from proxy.sql.columns import ALL
+from proxy.sql.facts import ColumnUse, FunctionUse, RelationUse, SettingChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.policy.decision import Context
     from proxy.policy.documents import Document
-    from proxy.policy.model import Acts, Rule, SettingMatch, When
+    from proxy.policy.model import Acts, RelationMatch, Rule, SettingMatch, When
     from proxy.sql.facts import Facts
 
 
@@ -39,6 +40,7 @@ class CompiledRule:
         quarantines: a forbid that puts the session in quarantine.
         reason: as the document words it, "" where it does not.
         hint: what to do instead.
+        names_columns: the rule tells the columns of a relation apart.
         names_databases: the rule asks for the database.
     """
 
@@ -47,6 +49,7 @@ class CompiledRule:
         "_when",
         "hint",
         "id",
+        "names_columns",
         "names_databases",
         "permits",
         "quarantines",
@@ -65,6 +68,7 @@ class CompiledRule:
         self._when = _Conditions(rule.when, document)
         acts = rule.permit if rule.permit is not None else rule.forbid
         self._matcher = _Matcher(acts, document, forbids=not self.permits)
+        self.names_columns = self._matcher.names_columns
 
     def applies(self, facts: Facts, context: Context) -> bool:
         """Whether the rule has a say in this statement at all."""
@@ -110,6 +114,7 @@ class _Matcher:
 
     __slots__ = (
         "_actions",
+        "_columns",
         "_databases",
         "_everything",
         "_flags",
@@ -122,6 +127,7 @@ class _Matcher:
         "_resets_any",
         "_resets_computed",
         "_settings",
+        "names_columns",
     )
 
     def __init__(self, acts: Acts | None, document: Document, *, forbids: bool) -> None:
@@ -146,7 +152,13 @@ class _Matcher:
                 ),
             )
             for m in acts.relations
+            # A forbid of columns leaves the relation itself alone.
+            if m.columns is None or not forbids
         ]
+        self._columns = [
+            _ColumnMatcher(m, document, forbids=forbids) for m in acts.relations
+        ]
+        self.names_columns = any(m.columns is not None for m in acts.relations)
         self._settings = [
             _SettingMatcher(
                 match, forbids=forbids, except_words=document.words(match.except_names)
@@ -171,6 +183,8 @@ class _Matcher:
                 covers = _any_covers(self._functions, act.effect, act)
             case RelationUse():
                 covers = _any_covers(self._relations, act.access, act)
+            case ColumnUse():
+                covers = any(each.covers(act) for each in self._columns)
             case SettingChange():
                 covers = self._covers_setting(act)
             case _:
@@ -217,6 +231,35 @@ def _any_covers(
         hows.matches(how) and names.matches(use.schema, use.name)
         for hows, names in matchers
     )
+
+
+class _ColumnMatcher:
+    """Columns of the relations that fit; all of them where the document names none."""
+
+    __slots__ = ("_access", "_columns", "_forbids", "_names")
+
+    def __init__(
+        self, match: RelationMatch, document: Document, *, forbids: bool
+    ) -> None:
+        self._access = Pattern(match.access)
+        self._names = _names(
+            document.words(match.names),
+            forbids=forbids,
+            except_words=document.words(match.except_names),
+        )
+        self._columns = Pattern(document.words(match.columns or ["*"]))
+        self._forbids = forbids
+
+    def covers(self, use: ColumnUse) -> bool:
+        if not self._access.matches(use.access):
+            return False
+        if use.relation == ALL:
+            return self._forbids  # a view that can't be read: any column of any table
+        if not self._names.matches(use.schema, use.relation):
+            return False
+        if use.name == ALL:
+            return self._forbids or self._columns.matches_all
+        return self._columns.matches(use.name)
 
 
 class _Names:

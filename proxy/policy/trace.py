@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from proxy.policy import invariants, refusals
-from proxy.policy.acts import acts_of
+from proxy.policy.acts import acts_of, column_acts
 from proxy.policy.evaluate import EMPTY
 from proxy.sql.facts import STRONGEST_FIRST, SettingChange
 from proxy.sql.functions import EFFECTS
@@ -121,13 +121,16 @@ def _statement(
     role: RolePolicy, facts: Facts, context: Context, effects: Mapping[str, Effect]
 ) -> StatementTrace:
     applying = [rule for rule in role.rules if rule.applies(facts, context)]
+    columns = column_acts(facts) if role.asks_columns else []
+    here = [use for use in columns if not use.is_behind]
     acts = tuple(
         _act(role, act, applying, is_quarantined=context.quarantined)
-        for act in acts_of(facts, effects)
+        for act in (*acts_of(facts, effects), *here)
     )
+    hidden: list[Act] = [*facts.behind]
+    hidden += [use for use in columns if use.is_behind]
     behind = [
-        _act(role, use, applying, is_quarantined=context.quarantined)
-        for use in facts.behind
+        _act(role, act, applying, is_quarantined=context.quarantined) for act in hidden
     ]
     # A permit need not name what is behind a view.
     acts += tuple(each for each in behind if each.standing is Standing.FORBIDDEN)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from proxy.audit.judged import judged_fragment
+from proxy.catalog.columns import with_columns
 from proxy.errors import DENIED, UNDEFINED_PREPARED_STATEMENT
 from proxy.policy.decision import Context, Decision
+from proxy.policy.refusals import internal_error
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import Facts, Kind, merge_executed
 
@@ -165,6 +167,7 @@ class Judge:
         self.database = database
         self.version = policy.version
         self._resolver = resolver
+        self._asks_columns = role in policy.roles and policy.role(role).asks_columns
         self._under = policy.version
         if resolver is not None:
             self._under = f"{policy.version}:{resolver.version}"
@@ -211,6 +214,9 @@ class Judge:
                 renames = True
                 executes = executes or any(n.verb == "execute" for n in facts.names)
         try:
+            if self._asks_columns and statements:
+                # Before EXECUTE is resolved: what it runs has its own columns.
+                statements = with_columns(statements, text, self._resolver)
             if executes:
                 statements = resolve_executes(statements, prepared)
             if self._resolver is not None:
@@ -218,6 +224,8 @@ class Judge:
             decision = self._decide(analysis, statements, quarantined=quarantined)
         except UnfitExecuteError as unfit:
             decision = unfit.decision
+        except Exception:  # noqa: BLE001 - an error in deciding denies; nothing is lost
+            decision = internal_error()
         for facts in statements:
             copies_in = copies_in or _COPY_IN in facts.kinds
         recorded = analysis

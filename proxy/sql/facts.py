@@ -143,6 +143,19 @@ class FunctionUse(Struct, frozen=True, gc=False):
     effect: Effect
 
 
+class ColumnUse(Struct, frozen=True, gc=False):
+    """A column that a statement may read or write; `name` is "*" for all of them.
+
+    `is_behind` says that a view it names reads the column.
+    """
+
+    schema: str
+    relation: str
+    name: str
+    access: Access
+    is_behind: bool = False
+
+
 class SettingChange(Struct, frozen=True, gc=False):
     """A run-time parameter that is set.
 
@@ -195,6 +208,8 @@ class Facts(Struct, frozen=True, gc=False):
         databases: databases that are created, altered or dropped, by name.
         behind: relations that are read behind the views it names; only a catalog tells.
             A forbid counts for them, a permit need not name them.
+        column_uses: columns of its relations that are read or written; None where
+            nobody has looked, because no rule of the policy names columns.
     """
 
     kind: Kind
@@ -214,6 +229,7 @@ class Facts(Struct, frozen=True, gc=False):
     operators: tuple[tuple[str, str], ...] = ()
     databases: tuple[str, ...] = ()
     behind: tuple[RelationUse, ...] = ()
+    column_uses: tuple[ColumnUse, ...] | None = None
 
 
 class Trouble(Struct, frozen=True, gc=False):
@@ -294,6 +310,11 @@ def merge_executed(execute: Facts, prepared: Facts) -> Facts:
         columns=_union(execute.columns, body.columns),
         operators=_union(execute.operators, body.operators),
         behind=_union(execute.behind, body.behind),
+        column_uses=(
+            None
+            if execute.column_uses is None or body.column_uses is None
+            else _union(execute.column_uses, body.column_uses)
+        ),
     )
 
 

@@ -342,7 +342,7 @@ def test_what_reads_passes(shop: Database, setup: str, statement: str) -> None:
 @pytest.mark.parametrize("extension", HERE)
 def test_reading_with_an_extension_passes(shop: Database, extension: str) -> None:
     with psycopg.connect(shop.dsn, autocommit=True) as superuser:
-        if not superuser.execute(AVAILABLE, (extension,)).fetchone():
+        if superuser.execute(AVAILABLE, (extension,)).fetchone() is None:
             # The wheel of 18 is built without OpenSSL; the others must have them all.
             assert (shop.cluster.major, extension) == (18, "pgcrypto")
             return

@@ -67,6 +67,7 @@ def test_facts_have_no_part_that_acts_forget() -> None:
     told = {
         *("kinds", "actions", "relations", "functions", "settings", "flags"),
         *("lock_mode", "columns", "operators", "databases", "behind"),
+        "column_uses",
     }
     # kind and transaction are among kinds and actions, names is the session's, and a
     # PREPARE's body is among its own facts.
