@@ -32,6 +32,7 @@ characters.
 MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.PolicyModel: "The document",
     policy.Role: "A role",
+    policy.RoleLimits: "`limits`",
     policy.Login: "`login`",
     policy.Rule: "A rule",
     policy.When: "`when`",
@@ -64,8 +65,29 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "upstream": "Name of the upstream login (in the settings) that its sessions use.",
         "read_only": "Postgres is told so as well: `default_transaction_read_only=on` in "
         "the upstream startup packet.",
+        "limits": "What its sessions may take.",
         "include": "Groups of rules, in order.",
         "rules": "The role's own rules, after the included ones.",
+    },
+    policy.RoleLimits: {
+        "sessions": "Sessions of the role at once. Looked at when someone logs in (53300).",
+        "sessions_per_identity": "The same for each identity of the role. "
+        "`limits.sessions_per_identity` of the settings holds besides.",
+        "reserved_slots": "Of the places that `limits.sessions` of the settings gives, so "
+        "many are kept for this role, whatever the others take.",
+        "statements_per_minute": "Statements of one identity, over all its sessions, in any "
+        "minute; one more is refused (53400). Each statement of a Query counts, each first "
+        "Execute of a portal, and what the policy refuses. COMMIT and ROLLBACK of an open "
+        "transaction pass.",
+        "running_time_s": "At least 1. A statement is cancelled after so many seconds (57014); if "
+        "it goes on for 5 more, its session ends (57P01). It counts from when it leaves for "
+        "Postgres to its last answer, whatever it waits for: locks, COPY data, a client "
+        "that does not read. Postgres holds the answers of a pipeline back up to its Sync "
+        "or Flush (or 8 kB), and what it holds back counts as one statement.",
+        "idle_in_transaction_s": "At least 1. A session ends (25P03) when it is in a transaction, "
+        "implicit ones included, and nothing has run for so many seconds. Only a statement "
+        "that runs counts: no Sync, no empty text, no half-sent message, nothing in a "
+        "transaction that has failed.",
     },
     policy.Login: {
         "refuse": "Why not, in words for the person.",

@@ -71,6 +71,12 @@ TABLE: Final = (
            ("role", "kind", "decision")),
     Metric("pgwarden_refusals_total", "counter", "Statements refused, by rule.",
            ("role", "rule")),
+    Metric("pgwarden_limit_hits_total", "counter",
+           "Times that a limit of a role refused a session (sessions,"
+           " sessions-per-identity, reserved-slots), cancelled a statement"
+           " (running-time) or ended a session (idle-in-transaction). Statements that"
+           " are too many in a minute are in pgwarden_refusals_total.",
+           ("role", "limit")),
     Metric("pgwarden_decision_seconds", "histogram",
            "Time from a statement's text to the decision, facts included.",
            buckets=DECISION_BUCKETS),
@@ -207,6 +213,7 @@ class Metrics:
         self._logins = _Counted()
         self._statements = _Counted()
         self._refusals = _Counted()
+        self._limit_hits = _Counted()
         self._outcomes = _Counted()
         self._upstream_errors = _Counted()
         self._cancels = _Counted()
@@ -249,6 +256,10 @@ class Metrics:
     ) -> None:
         """A login came to its end."""
         self._logins.add((result,))
+
+    def limit_hit(self, role: str, limit: str) -> None:
+        """A limit of the role took effect; `limit` is its name in a rule id."""
+        self._limit_hits.add((role, limit))
 
     def upstream_error(
         self, reason: Literal["connect", "tls", "login", "lost", "protocol"]
@@ -296,6 +307,7 @@ class Metrics:
             "pgwarden_logins_total": self._logins,
             "pgwarden_statements_total": self._statements,
             "pgwarden_refusals_total": self._refusals,
+            "pgwarden_limit_hits_total": self._limit_hits,
             "pgwarden_statement_outcomes_total": self._outcomes,
             "pgwarden_upstream_errors_total": self._upstream_errors,
             "pgwarden_cancel_requests_total": self._cancels,

@@ -28,6 +28,7 @@ from proxy.errors import ConfigError
 from proxy.policy.acts import as_listed
 from proxy.policy.decision import Context
 from proxy.policy.explanations import default_reason
+from proxy.policy.limits import in_words
 from proxy.policy.trace import Standing, trace
 from proxy.session.judge import Judge
 from proxy.sql.facts import SettingChange
@@ -124,6 +125,7 @@ def _print_json(
             "read_only_session": own.read_only,
             "upstream_login": own.upstream,
         },
+        "limits": own.limits.model_dump(exclude_defaults=True),
         "statements": [
             {**_facts(each.facts), "trace": _plain_trace(each)}
             for each in reasons.statements
@@ -200,6 +202,8 @@ def _print_tree(
         locks = tree.add(Text("locks", "bold"))
         for line in _locks(own, decision):
             locks.add(line)
+        if limits := in_words(own.limits):
+            tree.add(_line("limits of the role", ", ".join(limits)))
         grower = _Grower(policy, own, decision, text)
         for number, each in enumerate(reasons.statements, 1):
             grower.grow(tree, number, each)

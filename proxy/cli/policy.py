@@ -22,6 +22,7 @@ from proxy.cli.options import PolicyFile
 from proxy.cli.output import output
 from proxy.cli.suggest import suggest
 from proxy.errors import ConfigError
+from proxy.policy.limits import in_words
 from proxy.policy.lint import lint
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def _print_role(console: Console, policy: Policy, name: str) -> None:
         return
     mode = "read-only" if role.read_only else "read and write"
     console.print(Text(f"  upstream login {role.upstream}, {mode}"))
+    if limits := in_words(role.limits):
+        console.print(Text(f"  at most {', '.join(limits)}"))
     document = policy.document
     table = Table("", "rule", box=None, pad_edge=False)
     table.add_column("what", overflow="fold")
@@ -133,7 +136,7 @@ def check_for_lint(
 
     Unreachable, shadowed and contradictory rules; functions and actions that do not
     exist; unused lists and groups; roles that can't log in and have rules, or that may
-    and are permitted nothing.
+    and are permitted nothing; limits that are never reached or don't hold.
 
     Exit status: 0 nothing to say, 1 something was found, 2 a file does not load.
     """

@@ -24,6 +24,7 @@ from proxy.policy.acts import (
 from proxy.policy.decision import Context, Decision
 from proxy.policy.explanations import default_reason
 from proxy.policy.invariants import breaks_reading
+from proxy.policy.model import RoleLimits
 from proxy.policy.patterns import nearest
 from proxy.policy.rules import CompiledRule
 from proxy.sql.facts import STRONGEST_FIRST, Facts, Flag, Kind, Scope, SettingChange
@@ -53,6 +54,7 @@ _STRENGTH: Final[dict[str, int]] = {
 _TOLD_BY_ACTION: Final = frozenset({Flag.DESTRUCTIVE, Flag.CASCADE})
 
 _NOWHERE: Final = Context()
+_NO_LIMITS: Final = RoleLimits()
 
 
 class UnknownRoleError(ConfigError):
@@ -67,6 +69,7 @@ class RolePolicy:
         description: one sentence for people.
         upstream: name of the upstream login that its sessions use.
         read_only: its upstream sessions start with default_transaction_read_only=on.
+        limits: what its sessions may take.
         may_login: whether it may open an SQL session.
         login_reason: why not; "" where it may.
         login_hint: where to go instead.
@@ -86,6 +89,7 @@ class RolePolicy:
         self.description = role.description
         self.upstream = role.upstream
         self.read_only = role.read_only
+        self.limits = role.limits
         self.may_login = not role.login.refuse
         self.login_reason = role.login.refuse
         self.login_hint = role.login.hint
@@ -297,6 +301,11 @@ class Policy:
                 + nearest(name, self._roles)
             )
         return role
+
+    def limits_of(self, role: str) -> RoleLimits:
+        """What the sessions of this role may take; no limit for one unknown."""
+        known = self._roles.get(role)
+        return _NO_LIMITS if known is None else known.limits
 
     def decide(
         self, role: str, statements: Sequence[Facts], context: Context

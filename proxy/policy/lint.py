@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.policy.coverage import Coverage
+from proxy.policy.limits import doubtful
 from proxy.policy.lint_words import unknown_words
 from proxy.policy.problems import Problem
 
@@ -27,6 +28,7 @@ def lint(document: Document) -> list[Problem]:
     found = [
         *_unused(document),
         *_idle_roles(document),
+        *_doubtful_limits(document),
         *_without_effect(document),
         *unknown_words(document),
     ]
@@ -68,6 +70,13 @@ def _idle_roles(document: Document) -> Iterator[Problem]:
             yield Problem(
                 line, f'role "{name}" may log in, but nothing is permitted to it'
             )
+
+
+def _doubtful_limits(document: Document) -> Iterator[Problem]:
+    for name, role in document.model.roles.items():
+        for key, said in doubtful(name, role):
+            path = ("roles", name, "limits", *([key] if key else []))
+            yield Problem(document.loaded.line(path), said)
 
 
 def _first_few(rules: Sequence[Rule]) -> str:

@@ -149,6 +149,20 @@ class Rule(Model):
     in_quarantine: bool = False
 
 
+class RoleLimits(Model):
+    """What the sessions of a role may take; a key that is not there limits nothing.
+
+    Held by pgwarden itself, so no SET lifts them. Each worker counts for itself.
+    """
+
+    sessions: Annotated[int, Field(ge=1)] | None = None
+    sessions_per_identity: Annotated[int, Field(ge=1)] | None = None
+    reserved_slots: int = Field(default=0, ge=0)
+    statements_per_minute: Annotated[int, Field(ge=1)] | None = None
+    running_time_s: Annotated[float, Field(ge=1)] | None = None
+    idle_in_transaction_s: Annotated[float, Field(ge=1)] | None = None
+
+
 class Login(Model):
     """Whether the role may open an SQL session; `refuse` says why not."""
 
@@ -167,6 +181,7 @@ class Role(Model):
     login: Annotated[Login, BeforeValidator(_login)]
     upstream: str = ""
     read_only: bool = True
+    limits: RoleLimits = RoleLimits()
     include: list[Word] = []
     rules: list[Rule] = []
 

@@ -62,6 +62,7 @@ OWN_REFUSALS: Final = frozenset(
         "audit.unavailable",
         "limit.names",
         "limit.statement-size",
+        "limits.statements-per-minute",
         "protocol.function-call",
         "session.fetch-of-portal",
         "session.reserved-name",

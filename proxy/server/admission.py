@@ -6,7 +6,7 @@ Next: `proxy.server.entrance`, which asks, and `proxy.server.server`.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import (
     INVALID_AUTHORIZATION,
@@ -16,8 +16,10 @@ from proxy.errors import (
 )
 from proxy.policy.decision import Decision
 from proxy.policy.evaluate import UnknownRoleError
+from proxy.session.rate import Rate
 
 if TYPE_CHECKING:
+    from proxy.auth.identities import Identities
     from proxy.policy.evaluate import Policy
     from proxy.session.login_effects import LoginRequest
     from proxy.settings import LimitSettings, UpstreamSettings
@@ -58,50 +60,118 @@ def unserved(settings: UpstreamSettings, database: str) -> ErrorReport | None:
 
 
 class Slot:
-    """A place among the sessions of an identity; released once."""
+    """A place among the sessions of an identity and its role; released once."""
 
-    def __init__(self, taken: Counter[str], identity: str) -> None:
-        self._taken = taken
-        self._identity = identity
-        taken[identity] += 1
+    def __init__(self, slots: Slots, request: LoginRequest) -> None:
+        self._slots: Slots | None = slots
+        self._request = request
+        slots.count(request, 1)
 
     def release(self) -> None:
         """Give the place back."""
-        if self._identity:
-            self._taken[self._identity] -= 1
-            if not self._taken[self._identity]:
-                del self._taken[self._identity]
-            self._identity = ""
+        if self._slots is not None:
+            self._slots.count(self._request, -1)
+            self._slots = None
+
+
+class NoPlace(NamedTuple):
+    """Why a proven client finds no place.
+
+    `limit` is a metric label: which limit of the role it was, "" if it was none.
+    """
+
+    report: ErrorReport
+    limit: str = ""
 
 
 class Slots:
-    """The places for sessions, in all and for each identity."""
+    """The places for sessions: in all, for each role and for each identity."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits
         self._taken: Counter[str] = Counter()
+        self._taken_by_role: Counter[str] = Counter()
 
-    def problem(self, request: LoginRequest) -> ErrorReport | None:
+    def problem(self, request: LoginRequest, policy: Policy) -> NoPlace | None:
         """Why a proven client finds no place now, or None."""
         limits = self._limits
-        if self._taken.total() >= limits.sessions:
-            return _too_many(f"pgwarden has {limits.sessions} sessions already")
-        if self._taken[request.identity] >= limits.sessions_per_identity:
-            return _too_many(
-                f'"{request.identity}" has {limits.sessions_per_identity} sessions '
-                "already"
+        role, identity = request.role, request.identity
+        free = limits.sessions - self._taken.total()
+        if free <= 0:
+            return _full(f"pgwarden has {limits.sessions} sessions already")
+        if free <= (reserved := self._reserved_for_others(role, policy)):
+            return _full(
+                f"the last {reserved} of pgwarden's {limits.sessions} places are "
+                f'reserved, and not for role "{role}"',
+                "reserved-slots",
             )
+        own = policy.limits_of(role)
+        if own.sessions and self._taken_by_role[role] >= own.sessions:
+            return _full(
+                f'role "{role}" has {own.sessions} sessions already', "sessions"
+            )
+        most, limit = limits.sessions_per_identity, ""
+        if own.sessions_per_identity and own.sessions_per_identity <= most:
+            most, limit = own.sessions_per_identity, "sessions-per-identity"
+        if self._taken[identity] >= most:
+            return _full(f'"{identity}" has {most} sessions already', limit)
         return None
 
     def take(self, request: LoginRequest) -> Slot:
         """Count a session that is about to begin."""
-        return Slot(self._taken, request.identity)
+        return Slot(self, request)
+
+    def count(self, request: LoginRequest, change: int) -> None:
+        """Count places taken or, with a negative change, given back."""
+        for taken, name in (
+            (self._taken, request.identity),
+            (self._taken_by_role, request.role),
+        ):
+            taken[name] += change
+            if not taken[name]:
+                del taken[name]
+
+    def _reserved_for_others(self, role: str, policy: Policy) -> int:
+        """Places kept for roles that do not use all of theirs now."""
+        return sum(
+            max(0, policy.limits_of(name).reserved_slots - self._taken_by_role[name])
+            for name in policy.roles
+            if name != role
+        )
 
 
-def _too_many(message: str) -> ErrorReport:
-    return ErrorReport(
-        TOO_MANY_CONNECTIONS,
-        f"too many connections: {message}",
-        hint="close some, or try again later",
-        severity="FATAL",
+def _full(message: str, limit: str = "") -> NoPlace:
+    return NoPlace(
+        ErrorReport(
+            TOO_MANY_CONNECTIONS,
+            f"too many connections: {message}",
+            detail=f"rule limits.{limit}" if limit else "",
+            hint="close some, or try again later",
+            severity="FATAL",
+        ),
+        limit,
     )
+
+
+class Rates:
+    """The statements per minute of each identity whose role has such a limit.
+
+    They outlive sessions, so that to connect again gains nothing.
+    """
+
+    def __init__(self) -> None:
+        self._rates: dict[str, Rate] = {}
+
+    def of(self, request: LoginRequest, policy: Policy) -> Rate | None:
+        """The one for this session under the policy in force; None without a limit."""
+        most = policy.limits_of(request.role).statements_per_minute
+        if most is None:
+            return None
+        rate = self._rates.setdefault(request.identity, Rate(most))
+        rate.most = most
+        return rate
+
+    def keep(self, identities: Identities) -> None:
+        """Forget whoever is no identity any more."""
+        for name in [name for name in self._rates if identities.find(name) is None]:
+            del self._rates[name]

@@ -189,7 +189,12 @@ class Entrance(asyncio.Protocol):
     async def _come_in(self, request: LoginRequest, client: asyncio.Transport) -> None:
         server = self._server
         refusal = unserved(server.settings.upstream, request.database)
-        refusal = refusal or server.slots.problem(request)
+        if refusal is None:
+            place = server.slots.problem(request, server.policy)
+            if place is not None:
+                refusal = place.report
+                if place.limit:
+                    server.metrics.limit_hit(request.role, place.limit)
         if refusal is not None:
             self._refuse(refusal, "refused", refusal.message)
             return

@@ -20,6 +20,7 @@ from proxy.wire.errors_wire import encode_error
 
 if TYPE_CHECKING:
     from proxy.audit.records import SessionRecords
+    from proxy.server.overtime import Overtime
     from proxy.server.server import Server
     from proxy.session.login_effects import LoginRequest
     from proxy.session.session import Session
@@ -41,6 +42,7 @@ class Link:
     Attributes:
         is_listed: the committer has it on its list.
         active: whether anything came from the client since the last sweep.
+        overtime: holds it to the time that its role may take, if that is limited.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a session is made of
@@ -65,6 +67,7 @@ class Link:
         self.ready = ready
         self.is_listed = False
         self.active = True
+        self.overtime: Overtime | None = None
         self.idle_s = 0.0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -221,9 +224,30 @@ class Link:
         )
         self._close(reason, report=report)
 
-    def end_idle(self, report: ErrorReport) -> None:
-        """The session was idle for too long."""
-        self._close("idle for too long", report=report)
+    def end_overdue(self, reason: str, report: ErrorReport) -> None:
+        """A limit of time has ended the session."""
+        self._close(reason, report=report)
+
+    # --- what a statement that runs too long needs ---------------------------
+
+    def note(self, record: bytes) -> None:
+        """Record something that no bytes wait for."""
+        self.session.records.append(record)
+        self._committer.later(self)
+
+    def hold(self) -> None:
+        """Forward nothing more of the client, until `release`."""
+        self.session.held = True
+        if not self._is_closing:
+            self._match_reading()
+
+    def release(self) -> None:
+        """Go on with what the client has sent meanwhile."""
+        if self._is_closing:
+            return
+        self.session.resume()
+        self.after_frontend()
+        self._match_reading()
 
     @property
     def is_quiet(self) -> bool:

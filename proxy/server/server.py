@@ -17,7 +17,7 @@ from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
-from proxy.server.admission import Slots, may_login
+from proxy.server.admission import Rates, Slots, may_login
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
 from proxy.server.control import Numbers
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from proxy.metrics import Metrics
     from proxy.policy.decision import Decision
+    from proxy.policy.model import RoleLimits
     from proxy.server.admission import Slot
     from proxy.server.committer import Committer
     from proxy.server.dial import Dialled, Dialler
@@ -108,6 +109,7 @@ class Server:
         self.catalogs.changed = self._catalog_changed
         self._judges: OrderedDict[tuple[str, str], Judge] = OrderedDict()
         self.slots = Slots(settings.limits)
+        self._rates = Rates()
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
         self.stop: Callable[[], None] = lambda: None
         self._limits = Limits(
@@ -133,6 +135,10 @@ class Server:
 
     def _judge_setting(self, role: str, name: str, value: str) -> Decision:
         return self.policy.decide_setting(role, name, value)
+
+    def limits_of(self, role: str) -> RoleLimits:
+        """What the sessions of a role may take."""
+        return self.policy.limits_of(role)
 
     def plan(self, request: LoginRequest) -> UpstreamPlan:
         """How to log in upstream for this client."""
@@ -180,6 +186,7 @@ class Server:
             tally=self.metrics.tally,
             limits=self._limits,
             watched=watched,
+            rate=self._rates.of(request, self.policy),
         )
         link = Link(
             self,
@@ -304,7 +311,11 @@ class Server:
 
     def cancel_upstream(self, link: Link) -> None:
         """Have the upstream stop what this session runs, on our own account."""
-        self.tasks.start(self._cancel(link, is_asked=False))
+        self.tasks.start(self.cancel_now(link))
+
+    async def cancel_now(self, link: Link) -> None:
+        """The same; returns when the upstream has taken it, or could not be reached."""
+        await self._cancel(link, is_asked=False)
 
     async def _cancel(self, link: Link, *, is_asked: bool) -> None:
         try:
@@ -333,6 +344,7 @@ class Server:
         if sources.policy.version != self.policy.version:
             self._judges.clear()
         self.policy, self.identities = sources
+        self._rates.keep(self.identities)
         ended = 0
         for link in list(self.links):
             reason = self._why_out(link.request)
@@ -342,6 +354,7 @@ class Server:
             else:
                 request = link.request
                 link.session.follow(self._judge(request.role, request.database))
+                link.session.rate = self._rates.of(request, self.policy)
         self.metrics.policy_reload("ok", self.policy.version)
         _log.info(
             "reloaded",

@@ -74,7 +74,27 @@ def read_policy(path: Path, settings: Settings) -> Policy:
                 f'{path}: role "{name}" wants upstream login "{role.upstream}", which '
                 f"the settings do not have (they have: {', '.join(known)})"
             )
+    _check_reserved(path, policy, settings.limits.sessions)
     return policy
+
+
+def _check_reserved(path: Path, policy: Policy, sessions: int) -> None:
+    """Somebody has to find a place beside those that are reserved.
+
+    Raises:
+        ConfigError: nobody does.
+    """
+    reserved = {
+        name: policy.limits_of(name).reserved_slots
+        for name in policy.roles
+        if policy.limits_of(name).reserved_slots
+    }
+    if sum(reserved.values()) >= sessions:
+        named = ", ".join(f"{name}: {count}" for name, count in reserved.items())
+        raise ConfigError(
+            f"{path}: reserved_slots ({named}) leave no place for anybody else: the "
+            f'settings have "limits.sessions: {sessions}"'
+        )
 
 
 def read_identities(path: Path) -> Identities:

@@ -1,7 +1,8 @@
 """Once a second: what sessions owe to time alone.
 
-Idle sessions end; clients that are gone are noticed where the event loop can't see it,
-because nothing is being read from them. Next: `proxy.server.link`.
+Idle sessions end, and statements that run for longer than their role may; clients that
+are gone are noticed where the event loop can't see it, because nothing is being read
+from them. Next: `proxy.server.overtime` and `proxy.server.link`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import select
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import IDLE_SESSION_TIMEOUT, ErrorReport
+from proxy.server.overtime import keep_time
 
 if TYPE_CHECKING:
     from proxy.server.link import Link
@@ -31,7 +33,9 @@ async def sweep(server: Server) -> None:
         for link in list(server.links):
             if link.is_stalled() and _is_gone(link):
                 link.client_lost()
-            elif limit_s:
+                continue
+            keep_time(link)
+            if limit_s:
                 _end_if_idle(link, limit_s)
 
 
@@ -52,11 +56,12 @@ def _end_if_idle(link: Link, limit_s: float) -> None:
         return
     link.idle_s += SWEEP_EVERY_S
     if link.idle_s >= limit_s:
-        link.end_idle(
+        link.end_overdue(
+            "idle for too long",
             ErrorReport(
                 IDLE_SESSION_TIMEOUT,
                 f"terminating connection: idle for more than {limit_s:g} s",
                 hint="reconnect",
                 severity="FATAL",
-            )
+            ),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.session.expected import OWED_QUERY, Expected
-from proxy.session.owing import expect, refuse_extended
+from proxy.session.owing import expect, refuse_extended, refuse_function_call
 from proxy.session.own_rules import fragment, too_large
 from proxy.session.requests import (
     BIND,
@@ -20,7 +20,6 @@ from proxy.session.requests import (
     PARSE,
     QUERY,
     bind_names,
-    refuse_function_call,
 )
 from proxy.wire.frames import HEADER_BYTES, BindStream, leading_string
 
@@ -99,6 +98,7 @@ def _refuse_too_large(
             0,
             refuse_extended(session, decision, fragment(decision), "parse", name=name),
         )
+    session.in_segment = False
     session.segment += 1
     refusal = session.refuse(decision, fragment(decision), "query")
     expect(session, Expected(OWED_QUERY, refusal=refusal))

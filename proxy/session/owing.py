@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.audit.records import names_fragment
-from proxy.session.expected import NO_CHANGES, OWED_PARSE, Expected
+from proxy.session.expected import (
+    COPY_END,
+    NO_CHANGES,
+    OWED_PARSE,
+    OWED_QUERY,
+    Expected,
+)
+from proxy.session.own_rules import FUNCTION_CALL_REFUSED, fragment as fragment_of
 from proxy.session.progress import finish
 from proxy.session.sql_names import rename
 
@@ -42,6 +49,16 @@ def refuse_extended(
     return refusal.as_parse(unnamed=unnamed)
 
 
+def refuse_function_call(session: Session) -> bytes:
+    """Refuse a FunctionCall: it runs any function by number, with no text to judge."""
+    decision = FUNCTION_CALL_REFUSED
+    session.in_segment = False
+    session.segment += 1
+    refusal = session.refuse(decision, fragment_of(decision), "function_call")
+    expect(session, Expected(OWED_QUERY, refusal=refusal))
+    return refusal.as_query()
+
+
 def expect(session: Session, expected: Expected) -> None:
     """Note what Postgres owes, unless it ignores everything up to the next Sync."""
     if not session.skipping:
@@ -60,3 +77,15 @@ def send(
     if renames:
         rename(session, judged, expected)
     session.queue.append(expected)
+
+
+def end_copy(session: Session) -> None:
+    """Note where a COPY-in ends among the messages sent, if one may be open."""
+    session.copying_in = False
+    if session.reading_copy or any(map(_may_copy_in, session.queue)):
+        session.queue.append(COPY_END)
+
+
+def _may_copy_in(expected: Expected) -> bool:
+    execution = expected.execution
+    return execution is not None and execution.judged.copies_in

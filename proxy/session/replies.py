@@ -171,6 +171,7 @@ def on_portal_suspended(session: Session) -> bytes | None:
     settle(session, expected, completed=1)
     if expected.portal is not None and expected.execution is not None:
         expected.execution.ran = True
+        session.worked_s = session.clock()
         session.suspended[expected.portal] = expected.execution
     return None
 
@@ -193,6 +194,8 @@ def on_error(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         execution = session.last_execution
     if execution is not None:
         execution.sqlstate = parse_error_fields(body).get("C", "")
+    if session.overrun is not None and swapped is None:
+        swapped = session.overrun.swapped(session, head, body)
     if head.owed is not OWED_QUERY and head.owed is not OWED_SYNC:
         skip_segment(session)
     return swapped
@@ -208,6 +211,7 @@ def on_ready(  # noqa: C901 - hot path
     queue = session.queue
     if not queue:
         raise lost_track("ReadyForQuery")
+    session.readies += 1
     head = queue.popleft()
     while head is COPY_END and queue:
         head = queue.popleft()

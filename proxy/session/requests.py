@@ -15,7 +15,6 @@ from proxy.audit.judged import judged_fragment
 from proxy.audit.records import names_fragment
 from proxy.errors import FrontendError
 from proxy.session.expected import (
-    COPY_END,
     DESCRIBE,
     MAYBE_SYNC,
     OWED_BIND,
@@ -26,9 +25,14 @@ from proxy.session.expected import (
     SYNC,
     Expected,
 )
-from proxy.session.owing import expect, refuse_extended, send
+from proxy.session.owing import (
+    end_copy,
+    expect,
+    refuse_extended,
+    refuse_function_call,
+    send,
+)
 from proxy.session.own_rules import (
-    FUNCTION_CALL_REFUSED,
     fit_names,
     fragment,
     missing_portal,
@@ -36,6 +40,7 @@ from proxy.session.own_rules import (
     room_for_name,
     too_many,
 )
+from proxy.session.rate import within_rate
 from proxy.session.sql_names import is_uncertain, name_key
 from proxy.wire.frames import (
     HEADER_BYTES,
@@ -85,7 +90,10 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         if is_uncertain(session, judged):
             return HOLD
         judged = fit_names(session, judged)
+    if session.rate is not None:
+        judged = within_rate(session, judged)
     decision = judged.decision
+    session.in_segment = False
     # A Query is a segment of its own: its failure skips nothing that follows.
     session.segment += 1
     if not decision.allowed:
@@ -98,15 +106,6 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     return None
 
 
-def refuse_function_call(session: Session) -> bytes:
-    """Refuse a FunctionCall: it runs any function by number, with no text to judge."""
-    decision = FUNCTION_CALL_REFUSED
-    session.segment += 1
-    refusal = session.refuse(decision, fragment(decision), "function_call")
-    expect(session, Expected(OWED_QUERY, refusal=refusal))
-    return refusal.as_query()
-
-
 # --- the extended query protocol ---------------------------------------------
 
 
@@ -116,6 +115,7 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     text_start = start + HEADER_BYTES + len(name) + 1
     text = leading_string(data, text_start, end)
     check_parse_types(data, text_start + len(text) + 1, end)
+    session.in_segment = True
     judged = session.verdict(text)
     if judged.renames and is_uncertain(session, judged):
         return HOLD
@@ -154,6 +154,7 @@ def bind_names(
     position = data.find(0, name_start, end) + 1
     if not name_start or not position:
         raise malformed()
+    session.in_segment = True
     portal = data[portal_start : name_start - 1]
     name = data[name_start : position - 1]
     bound = session.statements.get(name_key(name))
@@ -200,6 +201,7 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
     name = leading_string(data, start + HEADER_BYTES, end)
     if end - start != HEADER_BYTES + len(name) + 1 + INT32_BYTES:
         raise malformed()
+    session.in_segment = True
     portal = session.portals.get(name_key(name))
     if portal is not None and portal.is_uncertain(session.segment):
         return HOLD
@@ -217,6 +219,8 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
         judged = portal.judged = session.verdict(judged.text)
         if renames:
             judged = fit_names(session, judged)
+    if is_first and session.rate is not None:
+        judged = within_rate(session, judged)
     names = portal.names
     if not judged.decision.allowed:
         return refuse_extended(
@@ -238,6 +242,7 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
 def on_describe(session: Session, data: bytes, start: int, end: int) -> bytes | None:
     """Forward: it tells the columns of what was judged at Parse or Bind."""
     _target(data, start, end)
+    session.in_segment = True
     if not session.skipping:
         session.queue.append(DESCRIBE)
     return None
@@ -246,6 +251,7 @@ def on_describe(session: Session, data: bytes, start: int, end: int) -> bytes | 
 def on_close(session: Session, data: bytes, start: int, end: int) -> bytes | None:
     """Forward, and forget the name once Postgres confirms."""
     kind, name = _target(data, start, end)
+    session.in_segment = True
     if session.skipping:
         return None
     space = session.statements if kind == ord("S") else session.portals
@@ -261,7 +267,7 @@ def on_sync(session: Session, start: int, end: int) -> bytes | None:
     if end - start != HEADER_BYTES:
         raise malformed()
     session.segment += 1
-    session.skipping = False
+    session.skipping = session.in_segment = False
     session.queue.append(MAYBE_SYNC if session.copying_in else SYNC)
     return None
 
@@ -278,26 +284,15 @@ def on_flush(start: int, end: int) -> bytes | None:
 def on_copy_done(session: Session, start: int, end: int) -> bytes | None:
     """Forward, and note where the COPY-in ends among the messages sent."""
     _check_empty(start, end)
-    _end_copy(session)
+    end_copy(session)
     return None
 
 
 def on_copy_fail(session: Session, data: bytes, start: int, end: int) -> bytes | None:
     """Forward, and note where the COPY-in ends among the messages sent."""
     sole_string(data, start + HEADER_BYTES, end)
-    _end_copy(session)
+    end_copy(session)
     return None
-
-
-def _end_copy(session: Session) -> None:
-    session.copying_in = False
-    if session.reading_copy or any(map(_may_copy_in, session.queue)):
-        session.queue.append(COPY_END)
-
-
-def _may_copy_in(expected: Expected) -> bool:
-    execution = expected.execution
-    return execution is not None and execution.judged.copies_in
 
 
 def on_terminate(session: Session, start: int, end: int) -> bytes | None:

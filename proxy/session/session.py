@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.errors import (
+    IN_FAILED_TRANSACTION,
     BackendError,
     ErrorReport,
     FrontendError,
@@ -22,6 +23,7 @@ from proxy.session import framing, progress, unrecorded
 from proxy.session.expected import OWED_EXECUTE, OWED_QUERY, Expected
 from proxy.session.names import Execution, NameSpace
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
+from proxy.session.rate import RULE as RATE_RULE
 from proxy.session.refusal import Refusal
 from proxy.session.sql_names import PreparedFacts
 from proxy.wire.frames import HEADER_BYTES
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from proxy.policy.decision import Decision
     from proxy.session.judge import Judge, Judged
     from proxy.session.names import Bound
+    from proxy.session.overrun import Overrun
+    from proxy.session.rate import Rate
     from proxy.tally import Tally
     from proxy.wire.frames import BindStream
 
@@ -81,9 +85,17 @@ class Session:
         to_frontend: bytes for the client, in order.
         ending: set when the session has to end.
         held: the client's further messages wait for an answer of Postgres.
+        rate: the statements per minute of the identity, if its role has a limit.
+        overrun: what runs for too long and is being stopped.
+        ended_s: when the last outcome was recorded, on the shell's clock.
+        worked_s: when Postgres last did some work for the client: no empty text, and no
+            statement in a transaction that has failed.
+        readies: how many ReadyForQuery came.
+        in_segment: extended messages were sent behind the last Sync or Query, so that
+            a transaction is open, whatever `status` says.
     """
 
-    def __init__(  # noqa: PLR0913 - what the shell and the logins know
+    def __init__(  # noqa: PLR0913, PLR0915 - all that shell and logins know
         self,
         judge: Judge,
         records: SessionRecords,
@@ -93,6 +105,7 @@ class Session:
         tally: Tally,
         limits: Limits | None = None,
         watched: dict[str, str] | None = None,
+        rate: Rate | None = None,
     ) -> None:
         """Begin after both logins, with Postgres ready and idle.
 
@@ -104,6 +117,7 @@ class Session:
             tally: where to count.
             limits: ceilings.
             watched: run-time parameters whose report with another value is an alarm.
+            rate: the identity's statements per minute, if they are limited.
         """
         self.judge = judge
         self.under = judge.under(quarantined=False)
@@ -112,6 +126,11 @@ class Session:
         self.tally = tally
         self.limits = limits or Limits()
         self.watched = watched or {}
+        self.rate = rate
+        self.overrun: Overrun | None = None
+        self.ended_s = self.worked_s = clock()
+        self.readies = 0
+        self.in_segment = False
         self.quarantined = False
         self.statements_denied = 0
         self.said_fatal = self.said_goodbye = False
@@ -171,7 +190,7 @@ class Session:
         """Take bytes from the client."""
         if self.ending is not None:
             return
-        if self.unread:
+        if self.unread or self.held:
             # A message that is held is among these, so nothing overtakes it.
             self.unread.append(data)
             self.unread_bytes += len(data)
@@ -196,7 +215,7 @@ class Session:
         except BackendError as error:
             self.end(error.message, error.report("FATAL"))
             return
-        if self.held:
+        if self.held and (self.overrun is None or not self.overrun.is_cancelling):
             self.resume()
 
     def resume(self) -> None:
@@ -293,6 +312,8 @@ class Session:
             rule=decision.rule,
             decision_s=self.decision_s,
         )
+        if self.rate is not None and decision.rule != RATE_RULE:
+            self.rate.add(1, self.clock())
         self.records.append(
             self.made.statement(serial, fragment, message=message, names=names)
         )
@@ -320,7 +341,12 @@ class Session:
 
     def record_outcome(self, execution: Execution, status: Status) -> None:
         """Record how a statement ended."""
-        seconds = self.clock() - execution.started_s
+        self.ended_s = now_s = self.clock()
+        if execution.tag or (
+            execution.sqlstate and execution.sqlstate != IN_FAILED_TRANSACTION
+        ):
+            self.worked_s = now_s
+        seconds = now_s - execution.started_s
         self.tally.outcome(self.judge.role, status, seconds)
         self.records.append(
             self.made.outcome(

@@ -32,6 +32,7 @@ def busy() -> Metrics:
     metrics.session_opened("developer")
     metrics.session_closed("developer")
     metrics.login("denied")
+    metrics.limit_hit("developer", "running-time")
     metrics.upstream_error("connect")
     metrics.cancel_request("forwarded")
     metrics.policy_reload("ok", "ab12")
@@ -58,6 +59,7 @@ def test_what_is_bumped_is_shown() -> None:
         ("sessions_open", ("developer",), 1),
         ("sessions_total", ("developer",), 2),
         ("logins_total", ("denied",), 1),
+        ("limit_hits_total", ("developer", "running-time"), 1),
         ("statements_total", ("developer", "read", "allow"), 2),
         ("statements_total", ("developer", "ddl", "deny"), 1),
         ("refusals_total", ("developer", "developer.no-ddl"), 1),
