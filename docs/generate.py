@@ -133,6 +133,11 @@ nearest known key, and nothing starts. Relative paths start from the folder of t
 are never settings: a login names the file or the variable that holds its password.
 An example is [deploy/pgwarden.yaml](../../deploy/pgwarden.yaml).
 
+**A role of Postgres for each identity**: a login whose `user` holds `{{identity}}` logs in as that role for each client, such as
+`pgw_ana` for `pgw_{{identity}}`; the path of its password file, or its variable, may hold it too. Names of such identities consist of lower-case letters,
+digits and `_ . @ + -`, and the role's name has at most 63 bytes. No two identities, and no identity and another login, may come in as the same role.
+[Why, and how](../how-to/give-each-person-a-role.md).
+
 **What a reload reads again** (SIGHUP, or a change of policy, identities, certificate or key): these
 four, the upstream's CA and the passwords of its logins. Everything else on this page takes a
 restart. `pgwarden serve --check --config FILE` tries a file without serving.

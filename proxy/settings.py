@@ -42,6 +42,10 @@ NOT_SETTINGS = (
 """Variables (or their beginnings) with our prefix that are not settings."""
 
 
+PLACEHOLDER = "{identity}"
+"""In an upstream login: the name of the client's identity."""
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine, whatever any name server says.
 
@@ -131,10 +135,11 @@ class UpstreamTls(_Section):
 class UpstreamLogin(_Section):
     """One login of pgwarden's own at the upstream; named by a policy role."""
 
-    user: str = Field(description="The role in Postgres.")
+    user: str = Field(description="The role in Postgres; `{identity}`: one for each.")
     password_file: Path | None = Field(
         default=None,
-        description="File that holds the password, one line. Read again at a SIGHUP.",
+        description="File that holds the password, one line; `{identity}` may be in "
+        "its path. Read again at a SIGHUP.",
     )
     password_env: str | None = Field(
         default=None,
@@ -145,7 +150,17 @@ class UpstreamLogin(_Section):
     def _one_source(self) -> Self:
         if self.password_file is not None and self.password_env is not None:
             raise ValueError('give "password_file" or "password_env", not both')
+        for text in (self.user, str(self.password_file), str(self.password_env)):
+            word = PLACEHOLDER if self.is_per_identity else ""
+            if "{" in (rest := text.replace(word, "")) or "}" in rest:
+                allowed = f'only {PLACEHOLDER}, and only if it is in "user"'
+                raise ValueError(f'"{text}": in braces may be {allowed}')
         return self
+
+    @property
+    def is_per_identity(self) -> bool:
+        """Whether each identity has a role of its own."""
+        return PLACEHOLDER in self.user
 
     def password(self) -> str:
         """The password as it stands now, "" where the upstream asks for none.
@@ -182,7 +197,7 @@ class CatalogSettings(_Section):
     login: str | None = Field(
         default=None,
         description="Which of the logins asks. Without it, that of the first role "
-        "that is read-only. It needs no more than to connect.",
+        "that is read-only, among those that all share. To connect is all it needs.",
     )
     refresh_s: float = Field(
         default=30.0,
@@ -231,6 +246,8 @@ class UpstreamSettings(_Section):
                 f'catalog.login "{name}" is none of the logins'
                 f"{nearest(name, self.logins)}"
             )
+        if name is not None and self.logins[name].is_per_identity:
+            raise ValueError(f'catalog.login "{name}" can\'t be one for each identity')
         return self
 
     def serves(self, database: str) -> bool:

@@ -24,6 +24,7 @@ from proxy.server.catalogs import connect
 from proxy.server.dial import Dialler
 from proxy.server.sources import read_sources
 from proxy.server.tasks import Tasks
+from proxy.server.upstream_users import Key, catalog_login
 from proxy.settings import load_settings
 
 if TYPE_CHECKING:
@@ -117,10 +118,9 @@ async def _asked(database: str, config: Path | None, dsn_env: str | None) -> Cat
 async def _connected(
     settings: Settings, database: str
 ) -> asyncpg.Connection[asyncpg.Record]:
-    login = settings.upstream.catalog.login
-    policy = read_sources(settings).policy
-    login = login or policy.catalog_login
+    sources = read_sources(settings)
+    login = catalog_login(settings.upstream, sources.policy)
     if login is None:
         raise ConfigError("the policy's roles use no upstream login")
-    dialler = Dialler(settings.upstream, tasks=Tasks())
+    dialler = Dialler(settings.upstream, tasks=Tasks(), keys=[Key(login)])
     return await connect(dialler, login, database)

@@ -72,7 +72,7 @@ def serve(
     """
     settings = load_settings(config, os.environ)
     if is_check:
-        policy, identities = check_sources(settings)
+        policy, identities, _ = check_sources(settings)
         typer.echo(
             f"{config} can be used: policy {policy.name} ({policy.version}), "
             f"{counted(len(identities), 'identity', 'identities')}"

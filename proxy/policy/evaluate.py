@@ -281,13 +281,6 @@ class Policy:
         """The names of all roles, in the document's order."""
         return tuple(self._roles)
 
-    @property
-    def catalog_login(self) -> str | None:
-        """The login that asks a database for its catalog: a read-only one, if any."""
-        roles = [role for role in self._roles.values() if role.may_login]
-        roles.sort(key=lambda role: not role.read_only)
-        return roles[0].upstream if roles else None
-
     def role(self, name: str) -> RolePolicy:
         """The rules of one role.
 

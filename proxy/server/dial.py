@@ -17,19 +17,26 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from typing_extensions import override
 
 from proxy.auth.scram import SaltedPasswords, encode_nonce
-from proxy.errors import CANNOT_CONNECT, ErrorReport
+from proxy.errors import (
+    CANNOT_CONNECT,
+    CONNECTION_REJECTED,
+    ErrorReport,
+    UnavailableError,
+)
 from proxy.server.health import Health, UpstreamError
 from proxy.server.sockets import prepare_transport
 from proxy.server.tls import upstream_context
+from proxy.server.upstream_users import Key, passwords, resolved
 from proxy.session.handshake import Send, StartTls
 from proxy.session.upstream import UpstreamHandshake
 from proxy.session.upstream_effects import DeriveKey, UpstreamReady, UpstreamRefused
 from proxy.session.upstream_plan import TlsMode, UpstreamPlan, shown_name
+from proxy.session.upstream_refusal import explain_to_person
 from proxy.settings import is_loopback
 from proxy.wire.startup import CancelRequest, SSLRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from proxy.auth.scram import KeyRequest
     from proxy.server.tasks import Tasks
@@ -43,13 +50,21 @@ class Dialled(NamedTuple):
 
     transport: asyncio.Transport
     ready: UpstreamReady
+    user: str = ""
 
 
 class Dialler:
     """Opens connections to the one upstream of the settings."""
 
-    def __init__(self, settings: UpstreamSettings, *, tasks: Tasks) -> None:
+    def __init__(
+        self, settings: UpstreamSettings, *, tasks: Tasks, keys: Iterable[Key]
+    ) -> None:
         """Read what can be read now, so that a mistake shows at the start.
+
+        Args:
+            settings: the upstream and pgwarden's logins there.
+            tasks: starts what nobody waits for.
+            keys: the logins whose passwords are needed.
 
         Raises:
             ConfigError: a CA or password file can't be read.
@@ -59,24 +74,22 @@ class Dialler:
         self._tasks = tasks
         self._salted = SaltedPasswords()
         self._context: ssl.SSLContext | None = None
-        self._passwords: dict[str, str] = {}
-        self.renew()
+        self._passwords: dict[Key, str] = {}
+        self.renew(keys)
 
     @property
     def context(self) -> ssl.SSLContext | None:
         """The TLS of upstream connections; None where it is switched off."""
         return self._context
 
-    def renew(self) -> None:
+    def renew(self, keys: Iterable[Key]) -> None:
         """Read CA and passwords again; both are replaced, or neither.
 
         Raises:
             ConfigError: a CA or password file can't be read.
         """
         context = upstream_context(self.settings.tls)
-        self._passwords = {
-            name: login.password() for name, login in self.settings.logins.items()
-        }
+        self._passwords = passwords(self.settings, keys)
         self._context = context
 
     def plan(
@@ -84,22 +97,44 @@ class Dialler:
     ) -> UpstreamPlan:
         """How to log in for this client, as the named upstream login."""
         return replace(
-            self.own_plan(login, request.database, is_read_only=is_read_only),
+            self.own_plan(
+                login,
+                request.database,
+                identity=request.identity,
+                is_read_only=is_read_only,
+            ),
             application_name=shown_name(request.identity, request.application_name),
             settings=request.settings,
             minor=request.minor,
         )
 
     def own_plan(
-        self, login: str, database: str, *, is_read_only: bool
+        self, login: str, database: str, *, identity: str = "", is_read_only: bool
     ) -> UpstreamPlan:
-        """How to log in for pgwarden itself."""
+        """How to log in for pgwarden itself; as `identity`, if each has its own role.
+
+        Raises:
+            ConfigError: the identity's name can't be part of the upstream user.
+            UnavailableError: no password is known for it.
+        """
         settings = self.settings
+        is_personal = settings.logins[login].is_per_identity
+        key = Key(login, identity if is_personal else "")
+        user = resolved(settings.logins[login], key.identity).user
+        if key not in self._passwords:
+            raise UnavailableError(
+                f'pgwarden holds no password for "{user}", its login to the database '
+                "for you",
+                hint="Your own password was right; tell pgwarden's operator.",
+                sqlstate=CONNECTION_REJECTED,
+            )
         return UpstreamPlan(
-            user=settings.logins[login].user,
+            user=user,
             database=database,
-            password=self._passwords[login] or None,
-            password_id=login,
+            password=self._passwords[key] or None,
+            password_id="/".join(key),
+            login=login,
+            is_personal=is_personal,
             read_only=is_read_only,
             tls_mode=TlsMode(settings.tls.mode),
             is_loopback=is_loopback(settings.host),
@@ -117,9 +152,17 @@ class Dialler:
         try:
             dialled = await self._dial(plan)
         except UpstreamError as error:
-            self.health.failed(plan.password_id, error, is_probe=is_probe)
-            raise
-        self.health.succeeded(plan.password_id)
+            told = error
+            if plan.is_personal and error.reason == "login":
+                report, note = explain_to_person(
+                    error.report, error.note, user=plan.user
+                )
+                told = UpstreamError(report, note, error.reason)
+            self.health.failed(
+                plan.login, told, is_probe=is_probe, is_personal=plan.is_personal
+            )
+            raise told from error
+        self.health.succeeded(plan.login)
         return dialled
 
     async def _dial(self, plan: UpstreamPlan) -> Dialled:
@@ -137,7 +180,7 @@ class Dialler:
                     settings.port,
                 )
                 prepare_transport(side.transport)
-                dialled = await side.outcome
+                dialled = (await side.outcome)._replace(user=plan.user)
                 return dialled
         except TimeoutError:
             raise self._unreachable(

@@ -94,15 +94,27 @@ class Health:
         if had_problem and not self._found():
             _log.warning("upstream_is_back")
 
-    def failed(self, login: str, error: UpstreamError, *, is_probe: bool) -> None:
+    def failed(
+        self,
+        login: str,
+        error: UpstreamError,
+        *,
+        is_probe: bool,
+        is_personal: bool = False,
+    ) -> None:
         """The login did not get in.
 
         Args:
             login: which one.
             error: how it failed.
             is_probe: nobody's settings but our own can be the reason.
+            is_personal: the upstream role is one identity's own, and says nothing of
+                the others': only a server that takes nobody is a problem.
         """
         sqlstate = error.report.sqlstate
+        if is_personal and error.reason == "login" and sqlstate != CANNOT_CONNECT_NOW:
+            self.succeeded(login)
+            return
         problem = _PROBLEMS.get(error.reason) or _REFUSALS.get(sqlstate)
         if problem is None:
             if sqlstate in _OF_ONE_DATABASE:

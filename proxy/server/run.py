@@ -78,7 +78,7 @@ async def serve_sessions(
     seen = look(paths)
     sources = read_sources(settings)
     tls_context = _tls_context(settings)
-    dialler = Dialler(settings.upstream, tasks=tasks)
+    dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
     # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
         settings.audit.folder,
@@ -165,7 +165,7 @@ def check_sources(settings: Settings) -> Sources:
     """
     sources = read_sources(settings)
     _tls_context(settings)
-    Dialler(settings.upstream, tasks=Tasks())
+    Dialler(settings.upstream, tasks=Tasks(), keys=sources.keys)
     return sources
 
 

@@ -25,6 +25,7 @@ from proxy.server.farewell import Farewell
 from proxy.server.link import Link
 from proxy.server.sources import read_sources
 from proxy.server.tls import frontend_context
+from proxy.server.upstream_users import catalog_login
 from proxy.session.judge import Judge
 from proxy.session.login_effects import LoginRules
 from proxy.session.session import Limits, Session
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from proxy.server.entrance import Entrance
     from proxy.server.sources import Sources
     from proxy.server.tasks import Tasks
+    from proxy.server.upstream_users import Key
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_plan import UpstreamPlan
     from proxy.settings import Settings
@@ -99,6 +101,7 @@ class Server:
         self.farewells: set[Farewell] = set()
         self.policy = sources.policy
         self.identities = sources.identities
+        self._keys = sources.keys
         self.catalogs = Catalogs(
             dialler,
             tasks=tasks,
@@ -210,7 +213,7 @@ class Server:
                     client_port=port,
                     tls=tls.version() if tls is not None else "",
                     protocol=f"3.{request.minor}",
-                    upstream_user=self.dialler.settings.logins[rules.upstream].user,
+                    upstream_user=dialled.user,
                     backend_pid=ready.pid,
                     policy=self.policy.version,
                     settings=dict(request.settings),
@@ -269,7 +272,7 @@ class Server:
 
     def _catalog_login(self) -> str | None:
         """The login that asks for catalogs."""
-        return self.settings.upstream.catalog.login or self.policy.catalog_login
+        return catalog_login(self.settings.upstream, self.policy)
 
     def _catalog_changed(self, database: str) -> None:
         """Sessions are judged by the new catalog from their next statement."""
@@ -332,10 +335,10 @@ class Server:
 
     def reload(self) -> None:
         """Read the files again; what is broken is refused as a whole."""
-        self._renew_secrets()
         try:
             sources = read_sources(self.settings)
         except ConfigError as error:
+            self._renew_secrets(self._keys)
             self.metrics.policy_reload("refused", self.policy.version)
             _log.error(
                 "reload_refused", error=error.message, in_force=self.policy.version
@@ -343,7 +346,8 @@ class Server:
             return
         if sources.policy.version != self.policy.version:
             self._judges.clear()
-        self.policy, self.identities = sources
+        self.policy, self.identities, self._keys = sources
+        self._renew_secrets(self._keys)
         self._rates.keep(self.identities)
         ended = 0
         for link in list(self.links):
@@ -372,11 +376,11 @@ class Server:
         decision = may_login(self.policy, request.role)
         return "" if decision.allowed else f"the policy changed: {decision.reason}"
 
-    def _renew_secrets(self) -> None:
+    def _renew_secrets(self, keys: tuple[Key, ...]) -> None:
         """Certificate, CA, passwords: a renewed one counts, a broken one does not."""
         tls = self.settings.tls
         try:
-            self.dialler.renew()
+            self.dialler.renew(keys)
             if tls is not None:
                 self.tls_context = frontend_context(tls)
         except ConfigError as error:

@@ -14,11 +14,13 @@ from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import load_yaml
+from proxy.server.upstream_users import keys
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.auth.identities import Identities
+    from proxy.server.upstream_users import Key
     from proxy.settings import Settings
 
 
@@ -27,6 +29,8 @@ class Sources(NamedTuple):
 
     policy: Policy
     identities: Identities
+    keys: tuple[Key, ...]
+    """The upstream logins that they need."""
 
 
 def read_sources(settings: Settings) -> Sources:
@@ -47,7 +51,7 @@ def read_sources(settings: Settings) -> Sources:
     if wrong:
         # Fail closed anyway, but at that person's next login, to their surprise.
         raise ConfigError("\n".join(wrong))
-    return Sources(policy, identities)
+    return Sources(policy, identities, keys(settings.upstream, policy, identities))
 
 
 def source_paths(settings: Settings) -> list[Path]:

@@ -48,6 +48,8 @@ class UpstreamPlan:
         database: database to open.
         password: its password, or None where none is needed.
         password_id: what names the password in the cache of derived keys.
+        login: name of the login in the settings.
+        is_personal: the upstream role is the client's identity's own.
         application_name: shown in pg_stat_activity; see `shown_name`.
         settings: judged start-up settings of the client.
         read_only: begin with default_transaction_read_only=on, whatever `settings` say.
@@ -66,6 +68,8 @@ class UpstreamPlan:
     database: str
     password: str | None = field(default=None, repr=False)
     password_id: str = ""
+    login: str = ""
+    is_personal: bool = False
     application_name: str = "pgwarden"
     settings: tuple[tuple[str, str], ...] = ()
     read_only: bool = False

@@ -85,6 +85,29 @@ def explain(
     return _report(sqlstate, text, database, is_proven=is_proven), note
 
 
+def explain_to_person(
+    report: ErrorReport, note: str, *, user: str
+) -> tuple[ErrorReport, str]:
+    """The same where the upstream role belongs to one identity: it may not be there.
+
+    Postgres does not tell a role that does not exist from a wrong password.
+    """
+    if report.sqlstate != CONNECTION_REJECTED:
+        return report, note
+    told = ErrorReport(
+        CONNECTION_REJECTED,
+        f'the database refused "{user}", pgwarden\'s login for you',
+        hint="Your password was right; ask pgwarden's operator whether that role "
+        "exists in the database and has the password that pgwarden holds for it.",
+        severity="FATAL",
+    )
+    name = user.replace('"', '""')
+    return told, (
+        f'{note}; if there is no such role: CREATE ROLE "{name}" LOGIN PASSWORD ..., '
+        "with the privileges of the others (deploy/person.sql)"
+    )
+
+
 def _report(sqlstate: str, text: str, database: str, *, is_proven: bool) -> ErrorReport:
     speaks_of_setting = _SETTING_WORD in text and (
         sqlstate.startswith(_DATA_EXCEPTION) or sqlstate in {_UNDEFINED_OBJECT, DENIED}
