@@ -36,6 +36,8 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.Login: "`login`",
     policy.Rule: "A rule",
     policy.When: "`when`",
+    policy.Surroundings: "`unless`",
+    policy.Window: "An item of `during`",
     policy.Acts: "`permit` and `forbid`",
     policy.FunctionMatch: "An item of `functions`",
     policy.RelationMatch: "An item of `relations`",
@@ -48,6 +50,14 @@ _NAMES: Final = (
     "which it can be: a permit of `billing.total` wants that one alone. Without a catalog "
     "it wants the schema written, and a forbid covers a statement that writes none."
 )
+
+_AROUND: Final = {
+    "networks": "The client's address is in one of these: `10.0.0.0/8`, "
+    "`2001:db8::/32`, an address, or `loopback`. Behind a balancer it is the balancer's.",
+    "applications": "The session's `application_name` is one of these. A hint only: "
+    "clients choose it.",
+    "during": "The time is in one of these windows, see below.",
+}
 
 KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
     policy.PolicyModel: {
@@ -98,7 +108,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "metric's label. Lower case, digits, `.`, `-`, `_`.",
         "reason": "Why, in words for the person. A forbid must have one.",
         "hint": "What to do instead.",
-        "when": "The rule holds only for statements like this.",
+        "when": "The rule holds only for statements like this, and only there and then.",
+        "unless": "The rule does not hold there and then, if every key given fits.",
         "permit": "Acts that it permits.",
         "forbid": "Acts that it forbids. A forbid wins over any permit.",
         "quarantine": "After a refusal by this forbid the session may only do what rules "
@@ -106,10 +117,21 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "in_quarantine": "This permit holds in quarantine, too.",
     },
     policy.When: {
+        **_AROUND,
         "databases": "The session's database.",
         "kinds": "The statement does one of these, among others.",
         "actions": "The same of its actions.",
         "flags": "The same of its flags.",
+    },
+    policy.Surroundings: _AROUND,
+    policy.Window: {
+        "timezone": "Whose clocks: a name of the IANA database, `Europe/Zurich`, `UTC`.",
+        "days": "Such as `mon`, `mon-fri`, `[sat, sun]`. Without it: every day.",
+        "hours": 'Such as `"08:00-18:00"`, the end not included; `"22:00-06:00"` '
+        "ends on the day after, and `days` asks for the day on which it began. Seconds "
+        'may follow: `"08:00:00-08:00:30"`. Without it: the whole day.',
+        "since": "First day, as `2026-12-01`.",
+        "until": "Last day, included.",
     },
     policy.Acts: {
         "everything": "Every act.",

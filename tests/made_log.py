@@ -122,6 +122,11 @@ class MadeSession:
         names = names_fragment(statement=name.encode(), portal=portal.encode())
         return self._send(text, "execute", names, status)
 
+    def rename(self, application_name: str) -> None:
+        """Postgres reports that the client calls itself otherwise."""
+        detail = {"application_name": application_name}
+        self._log.write(self._records.internal("application-name", detail=detail))
+
     def outcome(self, status: Status) -> None:
         """The outcome of the last statement."""
         self._log.write(

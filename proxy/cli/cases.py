@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
+from proxy.cli.around import Around
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
     DEFAULT_POLICY,
@@ -29,9 +30,8 @@ from proxy.errors import DENIED, ConfigError
 from proxy.policy.case_records import short_form
 from proxy.policy.case_updates import with_records
 from proxy.policy.cases import Case, CaseFile, CaseResult, compare, load_cases
-from proxy.policy.decision import Decision
+from proxy.policy.decision import Context, Decision
 from proxy.policy.refusals import LOGIN
-from proxy.session.judge import Judge
 from proxy.session.login import refused_setting
 from proxy.session.wish import RefusedLoginError, read_wish
 from proxy.shipped import policy_path
@@ -184,7 +184,7 @@ def _run(cases: CaseFile, policy: Policy) -> Iterator[CaseResult]:
 
 def _judged(case: Case, texts: list[str], policy: Policy) -> tuple[Decision, Record]:
     """The decision on the last text, and its statement record in the short form."""
-    judge = Judge(policy, case.role, database=case.database)
+    judge = Around(case.database, case.circumstances).judge(policy, case.role)
     session = OfflineSession(judge, is_quarantined=case.quarantined)
     *before, last = texts
     for text in before:
@@ -210,7 +210,9 @@ def _started(case: Case, policy: Policy) -> tuple[Decision, Record]:
     setting = case.setting
     if setting is None:
         raise ValueError("a case without a subject")  # load_cases refuses it
-    decision = policy.decide_setting(case.role, setting.name, setting.value)
+    situation = policy.situation(case.role, case.circumstances)
+    context = Context(database=case.database, situation=situation)
+    decision = policy.decide_setting(case.role, setting.name, setting.value, context)
     packet = StartupMessage(0, {"user": case.role, setting.name: setting.value})
     try:
         wish = read_wish(packet)

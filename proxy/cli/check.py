@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
+from proxy.cli.around import NOWHERE, Around, around
 from proxy.cli.lines import LineJudge, lines_of
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
@@ -29,7 +30,14 @@ from proxy.cli.offline import (
     policy_file,
     read_text,
 )
-from proxy.cli.options import CatalogFile, PolicyFile
+from proxy.cli.options import (
+    Address,
+    Application,
+    At,
+    CatalogFile,
+    Database,
+    PolicyFile,
+)
 from proxy.cli.output import counted, output
 from proxy.errors import (
     UNDEFINED_CURSOR,
@@ -38,11 +46,11 @@ from proxy.errors import (
     reason_of,
 )
 from proxy.policy.decision import Context, Decision
-from proxy.session.judge import Judge, Judged
 
 if TYPE_CHECKING:
     from proxy.catalog.resolve import Resolver
     from proxy.policy.evaluate import Policy
+    from proxy.session.judge import Judged
 
 SHOWN_CHARACTERS: Final = 70
 """Of a statement in the table: enough to recognise it."""
@@ -75,10 +83,10 @@ def check(
     role: Annotated[
         str, typer.Option(metavar="ROLE", help="Role to judge for.")
     ] = "developer",
-    database: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Name of the database it would run on."),
-    ] = "",
+    database: Database = "",
+    at: At = "",
+    address: Address = "",
+    application: Application = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
     ] = False,
@@ -100,9 +108,12 @@ def check(
     echo 'DROP TABLE users' | pgwarden check -
     """
     try:
+        where = around(
+            database=database, at=at, address=address, application=application
+        )
         if jsonl is not None:
             _refuse_files(files)
-            lines = _line_judge(policy, catalog, role, database)
+            lines = _line_judge(policy, catalog, role, where)
             raise typer.Exit(_answer_lines(jsonl, lines))
         loaded = load_policy(policy)
         resolver = load_resolver(catalog)
@@ -114,13 +125,14 @@ def check(
         verdict
         for name, text in sources
         for verdict in judge_text(
-            loaded, role, text, name=name, database=database, resolver=resolver
+            loaded, role, text, name=name, where=where, resolver=resolver
         )
     ]
+    notes = [catalog_note(resolver), *where.left_open(loaded, role)]
     if as_json:
-        _print_json(loaded, role, verdicts, resolver)
+        _print_json(loaded, role, verdicts, resolver, notes)
     else:
-        _print_table(loaded, role, verdicts, resolver)
+        _print_table(loaded, role, verdicts, notes)
     raise typer.Exit(int(any(each.decision == "deny" for each in verdicts)))
 
 
@@ -130,17 +142,17 @@ def judge_text(
     text: bytes,
     *,
     name: str,
-    database: str = "",
+    where: Around = NOWHERE,
     resolver: Resolver | None = None,
 ) -> list[Verdict]:
     """Each statement of a text with its decision, or one verdict on all of it."""
-    judge = Judge(policy, role, database=database, resolver=resolver)
+    judge = where.judge(policy, role, resolver)
     decision, judged = OfflineSession(judge).send(text)
     if judged is None or not _can_be_split(judged, decision):
         line = _line_at(text, decision.position)
         return [_verdict(name, line, text, decision)]
     verdicts = []
-    context = Context(database=database)
+    context = Context(database=where.database, situation=judge.situation)
     for facts in judged.statements:
         start, length = facts.location
         blank = _BLANK.match(text, start)
@@ -209,17 +221,13 @@ def _refuse_files(files: list[str] | None) -> None:
 
 
 def _line_judge(
-    policy: Path | None, catalog: Path | None, role: str, database: str
+    policy: Path | None, catalog: Path | None, role: str, where: Around
 ) -> LineJudge:
     path = policy_file(policy)
     load_policy(path).role(role)
     load_resolver(catalog)  # a mistake is told before the first line
     return LineJudge(
-        read_text(path),
-        source=str(path),
-        role=role,
-        database=database,
-        catalog=catalog,
+        read_text(path), source=str(path), role=role, where=where, catalog=catalog
     )
 
 
@@ -252,14 +260,18 @@ def _answer_stream(stream: BinaryIO, judge: LineJudge) -> int:
 
 
 def _print_json(
-    policy: Policy, role: str, verdicts: list[Verdict], resolver: Resolver | None
+    policy: Policy,
+    role: str,
+    verdicts: list[Verdict],
+    resolver: Resolver | None,
+    notes: list[str],
 ) -> None:
     plain = {
         "policy": policy.name,
         "policy_version": policy.version,
         "role": role,
         "catalog": None if resolver is None else resolver.version,
-        "note": catalog_note(resolver),
+        "note": "; ".join(notes),
         "allowed": all(each.decision == "allow" for each in verdicts),
         "statements": [structs.asdict(each) for each in verdicts],
     }
@@ -267,7 +279,7 @@ def _print_json(
 
 
 def _print_table(
-    policy: Policy, role: str, verdicts: list[Verdict], resolver: Resolver | None
+    policy: Policy, role: str, verdicts: list[Verdict], notes: list[str]
 ) -> None:
     if not verdicts:
         sys.stdout.write("no statement found\n")
@@ -291,7 +303,8 @@ def _print_table(
     console.print(
         Text(f"\n{summary} for role {role} by policy {policy.name} ({policy.version})")
     )
-    sys.stderr.write(f"note: {catalog_note(resolver)}\n")
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def _table(verdicts: list[Verdict]) -> Table:

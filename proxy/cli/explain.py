@@ -15,6 +15,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from proxy.audit.tail import printable
+from proxy.cli.around import around
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
     OfflineSession,
@@ -22,7 +23,14 @@ from proxy.cli.offline import (
     load_policy,
     load_resolver,
 )
-from proxy.cli.options import CatalogFile, PolicyFile
+from proxy.cli.options import (
+    Address,
+    Application,
+    At,
+    CatalogFile,
+    Database,
+    PolicyFile,
+)
 from proxy.cli.output import output
 from proxy.errors import ConfigError
 from proxy.policy.acts import as_listed
@@ -30,7 +38,6 @@ from proxy.policy.decision import Context
 from proxy.policy.explanations import default_reason
 from proxy.policy.limits import in_words
 from proxy.policy.trace import Standing, trace
-from proxy.session.judge import Judge
 from proxy.sql.facts import SettingChange
 
 if TYPE_CHECKING:
@@ -57,10 +64,10 @@ def explain(
     role: Annotated[
         str, typer.Option(metavar="ROLE", help="Role to judge for.")
     ] = "developer",
-    database: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Name of the database it would run on."),
-    ] = "",
+    database: Database = "",
+    at: At = "",
+    address: Address = "",
+    application: Application = None,
     is_quarantined: Annotated[
         bool, typer.Option("--quarantined", help="As in a session in quarantine.")
     ] = False,
@@ -81,36 +88,42 @@ def explain(
         loaded = load_policy(policy)
         loaded.role(role)
         resolver = load_resolver(catalog)
+        where = around(
+            database=database, at=at, address=address, application=application
+        )
     except ConfigError as error:
         fail(error)
     text = (
         sys.stdin.buffer.read() if sql == "-" else sql.encode(errors="surrogateescape")
     )
-    session = OfflineSession(
-        Judge(loaded, role, database=database, resolver=resolver),
-        is_quarantined=is_quarantined,
-    )
+    judge = where.judge(loaded, role, resolver)
+    session = OfflineSession(judge, is_quarantined=is_quarantined)
     decision, judged = session.send(text)
     statements = judged.statements if judged is not None else ()
-    context = Context(database=database, quarantined=is_quarantined)
+    context = Context(
+        database=database, quarantined=is_quarantined, situation=judge.situation
+    )
     reasons = trace(loaded, role, statements, context)
+    notes = [catalog_note(resolver), *where.left_open(loaded, role)]
     if as_json:
-        _print_json(loaded, role, decision, reasons, resolver)
+        _print_json(loaded, role, decision, reasons, resolver, notes)
     else:
         _print_tree(loaded, role, decision, reasons, text)
-        sys.stderr.write(f"note: {catalog_note(resolver)}\n")
+        for note in notes:
+            sys.stderr.write(f"note: {note}\n")
     raise typer.Exit(0 if decision.allowed else 1)
 
 
 # --- for machines ------------------------------------------------------------
 
 
-def _print_json(
+def _print_json(  # noqa: PLR0913, PLR0917 - what it prints
     policy: Policy,
     role: str,
     decision: Decision,
     reasons: Trace,
     resolver: Resolver | None,
+    notes: list[str],
 ) -> None:
     own = policy.role(role)
     plain = {
@@ -118,7 +131,7 @@ def _print_json(
         "policy_version": policy.version,
         "role": role,
         "catalog": None if resolver is None else resolver.version,
-        "note": catalog_note(resolver),
+        "note": "; ".join(notes),
         "decision": _decision(decision),
         "locks": {
             "decision": "allow" if decision.allowed else "deny",

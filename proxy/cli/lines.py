@@ -12,17 +12,19 @@ import multiprocessing
 import re
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
+from proxy.cli.around import NOWHERE, Around
 from proxy.cli.offline import OfflineSession, load_resolver
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
-from proxy.session.judge import Judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
     from pathlib import Path
+
+    from proxy.session.judge import Judge
 
 Json: TypeAlias = dict[str, Any]
 
@@ -118,7 +120,7 @@ class _Wish(NamedTuple):
     policy_text: str
     source: str
     role: str
-    database: str
+    where: Around
     catalog: Path | None
 
 
@@ -131,10 +133,10 @@ class LineJudge:
         *,
         source: str,
         role: str,
-        database: str = "",
+        where: Around = NOWHERE,
         catalog: Path | None = None,
     ) -> None:
-        self._wish = _Wish(policy_text, source, role, database, catalog)
+        self._wish = _Wish(policy_text, source, role, where, catalog)
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -182,12 +184,8 @@ class LineJudge:
 def _serve(pipe: Connection, other_end: Connection, wish: _Wish) -> None:
     """The child: judge lines until the other end is closed."""
     other_end.close()
-    judge = Judge(
-        Policy(load(wish.policy_text, source=wish.source)),
-        wish.role,
-        database=wish.database,
-        resolver=load_resolver(wish.catalog),
-    )
+    policy = Policy(load(wish.policy_text, source=wish.source))
+    judge = wish.where.judge(policy, wish.role, load_resolver(wish.catalog))
     try:
         while True:
             pipe.send_bytes(json.dumps(answer(judge, pipe.recv_bytes())).encode())

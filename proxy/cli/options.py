@@ -69,3 +69,27 @@ Jobs = Annotated[
         metavar="N", min=0, max=64, help="Processes; 0: as many as the log is worth."
     ),
 ]
+
+Database = Annotated[
+    str, typer.Option(metavar="NAME", help="Name of the database it would run on.")
+]
+At = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME",
+        help='When it would run: "now", or ISO with the offset. Rules that hang on the '
+        "time are judged strictly without it.",
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(metavar="IP", help="Address it would come from; the same without it."),
+]
+Application = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Its application_name; the same without it.",
+        show_default=False,
+    ),
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from proxy.policy.evaluate import Policy
+    from proxy.policy.model import Rule
 
 policy_app = typer.Typer(
     name="policy",
@@ -96,7 +98,10 @@ def _print_role(console: Console, policy: Policy, name: str) -> None:
         table.add_row(
             Text("permit", "green") if rule.permit else Text("forbid", "red"),
             Text(rule.id),
-            Text("\n".join(_listed(document.model.settings, listed)), "dim"),
+            Text(
+                "\n".join([*_listed(document.model.settings, listed), *_when(rule)]),
+                "dim",
+            ),
             Text(rule.reason or ""),
         )
     console.print(table)
@@ -119,6 +124,21 @@ def _listed(settings: Any, acts: dict[str, Any]) -> Iterator[str]:  # noqa: ANN4
         yield f"{key.replace('_', ' ')}: {', '.join(words)}"
 
 
+def _when(rule: Rule) -> Iterator[str]:
+    """What the rule hangs on, one line a key."""
+    for name, around in (("when", rule.when), ("unless", rule.unless)):
+        for key, value in around.model_dump(exclude_defaults=True).items():
+            words = (each if isinstance(each, str) else _window(each) for each in value)
+            yield f"{name} {key}: {', '.join(words)}"
+
+
+def _window(window: dict[str, Any]) -> str:
+    """Such as "mon-fri 08:00-18:00 Europe/Zurich"."""
+    parts = [*window.get("days", ()), *window.get("hours", ())]
+    parts += [f"{key} {window[key]}" for key in ("since", "until") if key in window]
+    return " ".join([*parts, window["timezone"]])
+
+
 def _match(item: dict[str, Any]) -> str:
     how = item.get("access", item.get("effects", []))
     names = item.get("names", [item["name"]] if "name" in item else [])
@@ -135,15 +155,17 @@ def check_for_lint(
     """Name what in a policy says nothing or can't be meant, each with its line.
 
     Unreachable, shadowed and contradictory rules; functions and actions that do not
-    exist; unused lists and groups; roles that can't log in and have rules, or that may
-    and are permitted nothing; limits that are never reached or don't hold.
+    exist; rules that hang on the application_name alone, and windows that are over;
+    unused lists and groups; roles that can't log in and have rules, or that may and are
+    permitted nothing; limits that are never reached or don't hold.
 
     Exit status: 0 nothing to say, 1 something was found, 2 a file does not load.
     """
     found = 0
+    now = time.time()  # noqa: TID251 - of the day on which somebody asks
     try:
         for path in files:
-            for problem in lint(load_policy(path).document):
+            for problem in lint(load_policy(path).document, now=now):
                 found += 1
                 sys.stdout.write(f"{path}:{problem.line}: {problem.message}\n")
     except ConfigError as error:

@@ -15,7 +15,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from proxy.policy.case_records import Record, difference, is_same
 from proxy.policy.documents import validated
 from proxy.policy.model import Model, SettingValue, Word
+from proxy.policy.networks import address_of
 from proxy.policy.problems import PolicyError, Problem
+from proxy.policy.situation import Circumstances
+from proxy.policy.windows import moment_of
 from proxy.policy.yaml import load_yaml
 
 if TYPE_CHECKING:
@@ -44,6 +47,10 @@ class Case(Model):
     Attributes:
         sql: texts that one session sends, one Query each; the last is the one meant.
         setting: instead of `sql`, a parameter of the startup packet.
+        at: when, with its offset; as with `address` and `application`, what is not
+            said is judged strictly.
+        address: the client's IP address.
+        application: its application_name.
         expect: the decision.
         rule: id of the rule that must decide.
         record: all else that the audit record must hold: `case_records.short_form`.
@@ -56,6 +63,9 @@ class Case(Model):
     )
     setting: StartupSetting | None = None
     database: str = ""
+    at: Word | None = None
+    address: Word | None = None
+    application: str | None = None
     quarantined: bool = False
     expect: Literal["allow", "deny"]
     rule: Word
@@ -65,7 +75,17 @@ class Case(Model):
     def _has_one_subject(self) -> Self:
         if (self.sql is None) == (self.setting is None):
             raise ValueError('a case has either "sql" or "setting"')
+        if self.at is not None:
+            moment_of(self.at)
+        if self.address is not None and address_of(self.address) is None:
+            raise ValueError(f'"{self.address}" is no IP address')
         return self
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What the case says of where and when."""
+        at = None if self.at is None else moment_of(self.at)
+        return Circumstances(self.address, self.application, at)
 
     @property
     def title(self) -> str:

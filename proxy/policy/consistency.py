@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.policy.networks import networks_named
 from proxy.policy.patterns import nearest
+from proxy.policy.windows import CompiledWindow, WindowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.policy.model import Acts, PolicyModel, Rule
+    from proxy.policy.model import Acts, PolicyModel, Rule, Surroundings
     from proxy.policy.yaml import Path
 
 
@@ -88,6 +90,29 @@ def _rule_problems(
         ("actions", rule.when.actions),
     ):
         yield from _unknown_lists(model, words or (), (*path, "when", key))
+    yield from _situation_problems(model, rule.when, (*path, "when"))
+    yield from _situation_problems(model, rule.unless, (*path, "unless"))
+
+
+def _situation_problems(
+    model: PolicyModel, around: Surroundings, path: Path
+) -> Iterator[tuple[Path, str]]:
+    """Lists, networks and windows that are none."""
+    yield from _unknown_lists(model, around.applications or (), (*path, "applications"))
+    for index, word in enumerate(around.networks or ()):
+        here = (*path, "networks", index)
+        yield from _unknown_lists(model, [word], here)
+        words = model.lists.get(word[1:], []) if word.startswith("@") else [word]
+        for each in words:
+            try:
+                networks_named(each)
+            except ValueError as error:
+                yield here, str(error)
+    for index, window in enumerate(around.during or ()):
+        try:
+            CompiledWindow(window)
+        except WindowError as error:
+            yield (*path, "during", index, error.key), str(error)
 
 
 def _unknown_references(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.policy.model import COMPUTED, LOCK_MODES
+from proxy.policy.model import COMPUTED, LOCK_MODES, Surroundings
 from proxy.policy.patterns import Pattern
 from proxy.policy.spellings import spellings
 from proxy.sql.facts import Access, Effect, Flag, Kind
@@ -54,7 +54,10 @@ class Coverage:
         if wide_acts is None or narrow_acts is None:
             return False
         is_forbid = wide.forbid is not None
-        return self._when(wide.when, narrow.when) and (
+        applies = self._when(wide.when, narrow.when) and _stays_away(
+            wide.unless, narrow.unless
+        )
+        return applies and (
             wide_acts.everything
             or self._acts(
                 wide_acts,
@@ -73,7 +76,15 @@ class Coverage:
             and self._condition(wide.actions, narrow.actions)
             and _closed_condition(wide.kinds, narrow.kinds, Kind)
             and _closed_condition(wide.flags, narrow.flags, Flag)
+            and self._condition(wide.applications, narrow.applications)
+            and self._same(wide.networks, narrow.networks)
+            and (wide.during is None or wide.during == narrow.during)
         )
+
+    def _same(self, wide: Sequence[str] | None, narrow: Sequence[str] | None) -> bool:
+        if wide is None:
+            return True
+        return narrow is not None and set(self._words(narrow)) <= set(self._words(wide))
 
     def _condition(
         self, wide: Sequence[str] | None, narrow: Sequence[str] | None
@@ -124,6 +135,11 @@ class Coverage:
             for each in narrow
             for word in self._words(each.names)
         )
+
+
+def _stays_away(wide: Surroundings, narrow: Surroundings) -> bool:
+    """Whether what keeps the wide rule away keeps the narrow one away as well."""
+    return wide in (Surroundings(), narrow)
 
 
 class _Names:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from proxy.policy.situation import Situation  # noqa: TC001  (a field)
+
 
 class Decision(Struct, frozen=True, gc=False):
     """One verdict on one text.
@@ -36,8 +38,17 @@ class Decision(Struct, frozen=True, gc=False):
 
 
 class Context(Struct, frozen=True, gc=False):
-    """What a decision may depend on beside the facts and the role."""
+    """What a decision may depend on beside the facts and the role.
+
+    Attributes:
+        database: where the statement would run; "" where that is not known.
+        quarantined: the session may only read.
+        in_failed_transaction: Postgres would take nothing but a ROLLBACK.
+        situation: of the session, from the role's `situations`; None where nothing is
+            known of it, which is judged strictly.
+    """
 
     database: str = ""
     quarantined: bool = False
     in_failed_transaction: bool = False
+    situation: Situation | None = None

@@ -27,6 +27,7 @@ from proxy.policy.invariants import breaks_reading
 from proxy.policy.model import RoleLimits
 from proxy.policy.patterns import nearest
 from proxy.policy.rules import CompiledRule
+from proxy.policy.situation import Circumstances, RuleConditions, Situations
 from proxy.sql.facts import STRONGEST_FIRST, Facts, Flag, Kind, Scope, SettingChange
 from proxy.sql.functions import EFFECTS
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from proxy.policy.acts import Act
     from proxy.policy.documents import Document
     from proxy.policy.model import Role
+    from proxy.policy.situation import Situation
     from proxy.sql.facts import Effect, Trouble
 
 EMPTY: Final = "empty"
@@ -75,6 +77,7 @@ class RolePolicy:
         login_hint: where to go instead.
         rules: its rules in order, the included ones first.
         asks_columns: whether a rule tells columns apart: then the facts must, too.
+        situations: what these hang on beside the statement.
     """
 
     def __init__(
@@ -93,9 +96,10 @@ class RolePolicy:
         self.may_login = not role.login.refuse
         self.login_reason = role.login.refuse
         self.login_hint = role.login.hint
-        self.rules = tuple(
-            CompiledRule(rule, document) for rule in document.rules_of(role)
-        )
+        rules = document.rules_of(role)
+        self.rules = tuple(CompiledRule(rule, document) for rule in rules)
+        self.situations = Situations(RuleConditions(rule, document) for rule in rules)
+        self._strictest = self.situations.of(Circumstances()).situation
         self._policy_name = document.model.name
         self._effects = effects
         self._effectful = frozenset(effects)
@@ -104,7 +108,9 @@ class RolePolicy:
         self._young: dict[Hashable, Decision] = {}
         self._old: dict[Hashable, Decision] = {}
 
-    def decide_setting(self, name: str, value: str) -> Decision:
+    def decide_setting(
+        self, name: str, value: str, context: Context = _NOWHERE
+    ) -> Decision:
         """The verdict on a run-time parameter in the startup packet or `options`."""
         change = SettingChange(name.lower(), value, Scope.STARTUP)
         facts = Facts(
@@ -114,7 +120,16 @@ class RolePolicy:
             verb="",
             settings=(change,),
         )
-        return self._decide(facts, _NOWHERE)
+        return self._decide(facts, context)
+
+    def applying(self, facts: Facts, context: Context) -> list[CompiledRule]:
+        """The rules that have a say in a statement, in order."""
+        asleep = (context.situation or self._strictest).asleep
+        return [
+            rule
+            for rule in self.rules
+            if rule.id not in asleep and rule.applies(facts, context)
+        ]
 
     def decide_statement(self, facts: Facts, context: Context) -> Decision:
         """The verdict on one statement."""
@@ -137,6 +152,7 @@ class RolePolicy:
             facts.column_uses,
             context.quarantined,
             context.database if self._asks_database else "",
+            context.situation,
         )
         answer = self._young.get(question)
         if answer is None:
@@ -162,7 +178,7 @@ class RolePolicy:
             columns = column_acts(facts)
             acts += [use for use in columns if not use.is_behind]
             behind += [use for use in columns if use.is_behind]
-        applying = [rule for rule in self.rules if rule.applies(facts, context)]
+        applying = self.applying(facts, context)
         for act in acts:
             if isinstance(act, SettingChange) and breaks_reading(act):
                 return refusals.broken_reading(self._not_allowed(act), facts.kind)
@@ -300,6 +316,11 @@ class Policy:
         known = self._roles.get(role)
         return _NO_LIMITS if known is None else known.limits
 
+    def situation(self, role: str, around: Circumstances) -> Situation | None:
+        """The situation of a role in these circumstances; None without such a role."""
+        rules = self._roles.get(role)
+        return None if rules is None else rules.situations.of(around).situation
+
     def decide(
         self, role: str, statements: Sequence[Facts], context: Context
     ) -> Decision:
@@ -320,13 +341,15 @@ class Policy:
             return refusals.unknown_role(role)
         return refusals.in_trouble(trouble)
 
-    def decide_setting(self, role: str, name: str, value: str) -> Decision:
+    def decide_setting(
+        self, role: str, name: str, value: str, context: Context = _NOWHERE
+    ) -> Decision:
         """The verdict on a run-time parameter in the startup packet or `options`."""
         rules = self._roles.get(role)
         return (
             refusals.unknown_role(role)
             if rules is None
-            else rules.decide_setting(name, value)
+            else rules.decide_setting(name, value, context)
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.policy.coverage import Coverage
 from proxy.policy.limits import doubtful
+from proxy.policy.lint_situations import doubtful_situations
 from proxy.policy.lint_words import unknown_words
 from proxy.policy.problems import Problem
 
@@ -23,14 +24,20 @@ if TYPE_CHECKING:
     Located = tuple[Path, Rule]
 
 
-def lint(document: Document) -> list[Problem]:
-    """Everything found, in the order of the document's lines."""
+def lint(document: Document, *, now: float = 0.0) -> list[Problem]:
+    """Everything found, in the order of the document's lines.
+
+    Args:
+        document: the document.
+        now: seconds since the epoch; without it no window is over.
+    """
     found = [
         *_unused(document),
         *_idle_roles(document),
         *_doubtful_limits(document),
         *_without_effect(document),
         *unknown_words(document),
+        *doubtful_situations(document, now),
     ]
     return sorted(found, key=lambda problem: problem.line)
 

@@ -127,8 +127,26 @@ class Acts(Model):
     lock_modes: LockModes = []
 
 
-class When(Model):
-    """Conditions on the whole statement: every key given must hold, any word of it."""
+class Window(Model):
+    """A window of time by the clock on the wall; every key given must hold."""
+
+    timezone: Word
+    days: Words | None = None
+    hours: Words | None = None
+    since: Word | None = None
+    until: Word | None = None
+
+
+class Surroundings(Model):
+    """What is around a statement: every key given must hold, any item of it."""
+
+    networks: Words | None = None
+    applications: Words | None = None
+    during: Annotated[list[Window], Field(min_length=1)] | None = None
+
+
+class When(Surroundings):
+    """Conditions on the statement and its session: every key given must hold."""
 
     databases: Words | None = None
     kinds: Kinds | None = None
@@ -143,6 +161,7 @@ class Rule(Model):
     reason: Word | None = None
     hint: str = ""
     when: When = When()
+    unless: Surroundings = Surroundings()
     permit: Acts | None = None
     forbid: Acts | None = None
     quarantine: bool = False

@@ -72,7 +72,7 @@ class CompiledRule:
 
     def applies(self, facts: Facts, context: Context) -> bool:
         """Whether the rule has a say in this statement at all."""
-        return self._when.hold(facts, context)
+        return self._when.hold(facts, context, forbids=not self.permits)
 
     def covers(self, act: Act) -> bool:
         """Whether the rule permits (or forbids) this act."""
@@ -84,7 +84,10 @@ class CompiledRule:
 
 
 class _Conditions:
-    """`when`: every key given must hold; within a key one word is enough."""
+    """`when`: every key given must hold; within a key one word is enough.
+
+    What hangs on the session and not on the statement is in `proxy.policy.situation`.
+    """
 
     __slots__ = ("_actions", "_databases", "_flags", "_kinds")
 
@@ -94,9 +97,13 @@ class _Conditions:
         self._actions = _pattern(when.actions, document)
         self._flags = _pattern(when.flags, document)
 
-    def hold(self, facts: Facts, context: Context) -> bool:
+    def hold(self, facts: Facts, context: Context, *, forbids: bool) -> bool:
         return (
-            (self._databases is None or self._databases.matches(context.database))
+            (
+                self._databases is None
+                or self._databases.matches(context.database)
+                or (forbids and not context.database)  # it may be any
+            )
             and (self._kinds is None or any(map(self._kinds.matches, facts.kinds)))
             and (
                 self._actions is None or any(map(self._actions.matches, facts.actions))

@@ -120,7 +120,7 @@ def trace(
 def _statement(
     role: RolePolicy, facts: Facts, context: Context, effects: Mapping[str, Effect]
 ) -> StatementTrace:
-    applying = [rule for rule in role.rules if rule.applies(facts, context)]
+    applying = role.applying(facts, context)
     columns = column_acts(facts) if role.asks_columns else []
     here = [use for use in columns if not use.is_behind]
     acts = tuple(

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from proxy.replay.records import decode
 from proxy.replay.sessions import Session
+from proxy.replay.standing import Standing
 
 if TYPE_CHECKING:
     from proxy.replay.records import Line, Record
@@ -50,6 +51,9 @@ class _Followed(Struct):
 
     session: Session | None
     is_whole: bool
+    role: str
+    database: str
+    standing: Standing | None = None
     is_counted: bool = False
 
 
@@ -87,7 +91,9 @@ class Follower:
                     self._start(line)
                 case b"session.end":
                     self._followed.pop(line.session, None)
-                case _:  # what pgwarden did of its own accord
+                case b"internal":
+                    self._internal(line)
+                case _:
                     pass
         except msgspec.DecodeError:
             self.unreadable += 1
@@ -100,6 +106,7 @@ class Follower:
         session = followed.session
         if session is None or (self._only_allowed and not record.is_allowed):
             return
+        self._move(followed, line.at)
         answer = session.statement(record)
         if line.at >= self._wanted.since:
             self._count(followed)
@@ -111,6 +118,21 @@ class Follower:
         if session is not None and session.awaits_outcome:
             session.outcome(decode(line.whole))
 
+    def _internal(self, line: Line) -> None:
+        """What pgwarden did or saw; of that a new application_name matters here."""
+        followed = self._followed.get(line.session)
+        if followed is not None and followed.standing is not None:
+            record = decode(line.whole)
+            if record.purpose == "application-name":
+                followed.standing.rename(record.detail.get("application_name", ""))
+
+    def _move(self, followed: _Followed, at: str) -> None:
+        """Judge by the situation that a session is in at this time."""
+        session, standing = followed.session, followed.standing
+        situation = None if standing is None else standing.moved(at)
+        if session is not None and situation is not None:
+            session.follow(self._judges.of(followed.role, followed.database, situation))
+
     def _start(self, line: Line) -> None:
         record = decode(line.whole)
         followed = self._begin(line, record, is_whole=True)
@@ -119,11 +141,15 @@ class Follower:
             self._sink.login(record)
 
     def _begin(self, line: Line, record: Record, *, is_whole: bool) -> _Followed:
-        session = None
+        role, database = record.role, record.database
+        session = standing = None
         if self._wanted.takes(record):
-            verdicts = self._judges.of(record.role, record.database)
-            session = Session(verdicts, is_whole=is_whole)
-        followed = self._followed[line.session] = _Followed(session, is_whole)
+            session = Session(self._judges.of(role, database), is_whole=is_whole)
+            situations = self._judges.situations(role)
+            if not situations.are_fixed:
+                standing = Standing(situations, record)
+        followed = _Followed(session, is_whole, role, database, standing)
+        self._followed[line.session] = followed
         return followed
 
     def _count(self, followed: _Followed) -> None:

@@ -41,6 +41,7 @@ class Record(Struct, frozen=True, kw_only=True):
     role: str
     database: str
     application_name: str
+    client_address: str
     audit_id: str = ""
     message: str = ""
     statement_name: str = ""
@@ -54,6 +55,8 @@ class Record(Struct, frozen=True, kw_only=True):
     text_escaped: bool = False
     status: str = ""
     settings: dict[str, str] = {}
+    purpose: str = ""
+    detail: dict[str, str] = {}
 
     @property
     def is_allowed(self) -> bool:

@@ -12,12 +12,14 @@ from msgspec import Struct
 from proxy.catalog.model import decode
 from proxy.catalog.resolve import Resolver
 from proxy.policy import refusals
+from proxy.policy.decision import Context
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.replay.follow import Follower
 from proxy.replay.records import Reader
 from proxy.replay.run import run
 from proxy.replay.sessions import Answer, Change
+from proxy.replay.standing import circumstances_of
 from proxy.replay.tally import Counter, Tally, added_up
 from proxy.replay.verdicts import Judges
 from proxy.sql.facts import Kind
@@ -109,8 +111,10 @@ class _Sink:
             return refusals.no_login(
                 role.login_reason, role.login_hint, Kind.SESSION
             ), ""
+        situation = self._policy.situation(record.role, circumstances_of(record))
+        context = Context(database=record.database, situation=situation)
         for name, value in record.settings.items():
-            decision = role.decide_setting(name, value)
+            decision = role.decide_setting(name, value, context)
             if not decision.allowed:
                 return decision, name
         return None, ""

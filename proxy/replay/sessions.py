@@ -79,12 +79,18 @@ class Session:
         self._verdicts = verdicts
         self._is_whole = is_whole
         self._is_quarantined = False
+        self._has_moved = False
         self._names = Names(verdicts)
 
     @property
     def awaits_outcome(self) -> bool:
         """Whether some outcome still decides what a name stands for."""
         return self._names.awaits_outcome
+
+    def follow(self, verdicts: Verdicts) -> None:
+        """Judge by these from now on: the situation is another."""
+        self._has_moved |= verdicts is not self._verdicts
+        self._verdicts = verdicts
 
     def outcome(self, record: Record) -> None:
         """Take an outcome record: what Postgres made of a statement."""
@@ -119,7 +125,7 @@ class Session:
                 return Answer(Change.NONE, UNPREPARED)
             if verdict.rule == UNPREPARED and names.are_unseen(judged):
                 return self._unknown(record, UNSEEN_NAME)
-        if verdict.allowed and self._is_quarantined:
+        if verdict.allowed and (self._is_quarantined or self._has_moved):
             verdict = self._unfit_cursor(judged) or verdict
         answer = self._answer(record, verdict)
         if record.message != "query":
@@ -153,9 +159,12 @@ class Session:
         return Answer(Change.NONE, record.rule)
 
     def _unfit_cursor(self, judged: Judged) -> Verdict | None:
-        """Why a cursor may not be fetched from in quarantine, or None."""
+        """Why a cursor may not be fetched from by now, or None."""
+        quarantined = self._is_quarantined
         for text in self._names.fetched_texts(judged):
-            verdict = self._verdicts.of(text, quarantined=True, prepared=self._names)
+            verdict = self._verdicts.of(
+                text, quarantined=quarantined, prepared=self._names
+            )
             if not verdict.allowed:
                 return verdict
         return None

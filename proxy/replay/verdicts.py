@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from proxy.policy.situation import PLAIN, Situation, Situations
 from proxy.session.judge import Judge
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ MOST_WITH_FACTS: Final = 20_000
 ENDS_TRANSACTION: Final = frozenset({"commit", "rollback", "prepare"})
 """What closes cursors that are not WITH HOLD, as `Facts.transaction` says it."""
 MOST_JUDGES: Final = 64
-"""Judges (role and database) that are kept ready: each has a cache of its own."""
+"""Judges (role, database and situation) that are kept ready: each has a cache."""
+_OF_NOTHING: Final = Situations(())
 
 
 class Verdict(Struct, frozen=True, gc=False):
@@ -75,7 +77,7 @@ class Memory:
 
 
 class Verdicts:
-    """The verdicts of one policy for one role on one database.
+    """The verdicts of one policy for one role on one database, in one situation.
 
     Attributes:
         may_quarantine: whether the role has a rule that quarantines at all.
@@ -153,11 +155,19 @@ class Judges:
         self._keeps_facts = keeps_facts
         self._memory = Memory(MOST_WITH_FACTS if keeps_facts else MOST_REMEMBERED)
         self._made = 0
-        self._ready: OrderedDict[tuple[str, str], Verdicts] = OrderedDict()
+        self._ready: OrderedDict[tuple[str, str, Situation], Verdicts] = OrderedDict()
 
-    def of(self, role: str, database: str) -> Verdicts:
-        """The verdicts for one role on one database."""
-        found = self._ready.get((role, database))
+    def situations(self, role: str) -> Situations:
+        """What the rules of a role hang on beside the statement."""
+        role = self._as_role or role
+        if role not in self._policy.roles:
+            return _OF_NOTHING
+        return self._policy.role(role).situations
+
+    def of(self, role: str, database: str, situation: Situation = PLAIN) -> Verdicts:
+        """The verdicts for one role on one database in a situation."""
+        key = (role, database, situation)
+        found = self._ready.get(key)
         if found is None:
             self._made += 1
             judge = Judge(
@@ -165,12 +175,13 @@ class Judges:
                 self._as_role or role,
                 database=database,
                 resolver=self._resolvers.get(database),
+                situation=situation,
             )
             found = Verdicts(
                 judge, self._memory, self._made, keeps_facts=self._keeps_facts
             )
-            self._ready[role, database] = found
-        self._ready.move_to_end((role, database))
+            self._ready[key] = found
+        self._ready.move_to_end(key)
         if len(self._ready) > MOST_JUDGES:
             self._ready.popitem(last=False)
         return found

@@ -37,7 +37,6 @@ from proxy.session.login_effects import (
     Reject,
 )
 from proxy.session.wish import Outcome
-from proxy.settings import is_loopback
 from proxy.wire.errors_wire import encode_error
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Entrance(asyncio.Protocol):
         self._port = port
         self._opened_s = server.clock()
         self._login = Login(
-            server.login_rules(is_loopback=is_loopback(address)),
+            server.login_rules(address),
             encode_nonce(secrets.token_bytes(18)),
             client_address=address,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +18,8 @@ from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
+from proxy.policy.decision import Context
+from proxy.policy.situation import Circumstances
 from proxy.server.admission import Rates, Slots, may_login
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
@@ -29,6 +32,8 @@ from proxy.server.upstream_users import catalog_login
 from proxy.session.judge import Judge
 from proxy.session.login_effects import LoginRules
 from proxy.session.session import Limits, Session
+from proxy.session.surroundings import Surroundings
+from proxy.settings import is_loopback
 from proxy.wire.codes import IDLE
 from proxy.wire.messages import BackendKeyData, ReadyForQuery
 
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.metrics import Metrics
     from proxy.policy.decision import Decision
     from proxy.policy.model import RoleLimits
+    from proxy.policy.situation import Situation
     from proxy.server.admission import Slot
     from proxy.server.committer import Committer
     from proxy.server.dial import Dialled, Dialler
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
     from proxy.server.upstream_users import Key
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_plan import UpstreamPlan
+    from proxy.session.wish import Wish
     from proxy.settings import Settings
     from proxy.wire.startup import CancelRequest
 
@@ -65,8 +72,8 @@ WATCHED_OF_READERS = (
 """Reported parameters that a read-only session has no way to change."""
 
 MOST_JUDGES = 64
-"""Caches of verdicts kept beyond the sessions that use them, one a role and database:
-shadow databases come with a new name each time."""
+"""Caches of verdicts kept beyond the sessions that use them, one a role, database and
+situation: shadow databases come with a new name each time."""
 
 
 class Server:
@@ -94,6 +101,7 @@ class Server:
         self.tasks = tasks
         self.tls_context = tls_context
         self.clock = time.perf_counter
+        self.now = time.time  # noqa: TID251 - here it is handed on to the sessions
         self.mock_key = secrets.token_bytes(32)
         self.cancel_keys = CancelKeys(worker)
         self.entrances: set[Entrance] = set()
@@ -110,7 +118,7 @@ class Server:
             login=self._catalog_login,
         )
         self.catalogs.changed = self._catalog_changed
-        self._judges: OrderedDict[tuple[str, str], Judge] = OrderedDict()
+        self._judges: OrderedDict[tuple[str, str, Situation], Judge] = OrderedDict()
         self.slots = Slots(settings.limits)
         self._rates = Rates()
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
@@ -124,20 +132,25 @@ class Server:
 
     # --- admission -----------------------------------------------------------
 
-    def login_rules(self, *, is_loopback: bool) -> LoginRules:
+    def login_rules(self, address: str) -> LoginRules:
         """The rules for a connection that begins now."""
         return LoginRules(
             tls_available=self.tls_context is not None,
-            plaintext_allowed=is_loopback,
+            plaintext_allowed=is_loopback(address),
             may_login=self._may_login,
-            judge_setting=self._judge_setting,
+            judge_setting=partial(self._judge_setting, address),
         )
 
     def _may_login(self, role: str, _database: str) -> Decision:
         return may_login(self.policy, role)
 
-    def _judge_setting(self, role: str, name: str, value: str) -> Decision:
-        return self.policy.decide_setting(role, name, value)
+    def _judge_setting(
+        self, address: str, role: str, wish: Wish, name: str, value: str
+    ) -> Decision:
+        around = Circumstances(address, wish.application_name, self.now())
+        situation = self.policy.situation(role, around)
+        context = Context(database=wish.database, situation=situation)
+        return self.policy.decide_setting(role, name, value, context)
 
     def limits_of(self, role: str) -> RoleLimits:
         """What the sessions of a role may take."""
@@ -181,8 +194,14 @@ class Server:
                 for name in WATCHED_OF_READERS
                 if name in ready.parameters
             }
+        surroundings = Surroundings(
+            address=address,
+            application=request.application_name,
+            reported=ready.parameters.get("application_name", ""),
+            now=self.now,
+        )
         session = Session(
-            self._judge(request.role, request.database),
+            surroundings.adopt(rules.situations, self._judge_of(request)),
             records,
             token=secrets.token_hex(8),
             clock=self.clock,
@@ -190,6 +209,7 @@ class Server:
             limits=self._limits,
             watched=watched,
             rate=self._rates.of(request, self.policy),
+            surroundings=surroundings,
         )
         link = Link(
             self,
@@ -259,13 +279,22 @@ class Server:
             Farewell(link, grace_s=grace_s, ended=self.farewells.discard)
         )
 
-    def _judge(self, role: str, database: str) -> Judge:
-        judge = self._judges.get((role, database))
+    def _judge_of(self, request: LoginRequest) -> Callable[[Situation], Judge]:
+        return partial(self._judge, request.role, request.database)
+
+    def _judge(self, role: str, database: str, situation: Situation) -> Judge:
+        key = (role, database, situation)
+        judge = self._judges.get(key)
         if judge is None:
-            resolver = self.catalogs.resolver(database)
-            judge = Judge(self.policy, role, database=database, resolver=resolver)
-            self._judges[role, database] = judge
-        self._judges.move_to_end((role, database))
+            judge = Judge(
+                self.policy,
+                role,
+                database=database,
+                resolver=self.catalogs.resolver(database),
+                situation=situation,
+            )
+            self._judges[key] = judge
+        self._judges.move_to_end(key)
         if len(self._judges) > MOST_JUDGES:
             self._judges.popitem(last=False)
         return judge
@@ -280,7 +309,7 @@ class Server:
             del self._judges[key]
         for link in self.links:
             if link.request.database == database:
-                link.session.follow(self._judge(link.request.role, database))
+                link.session.look_again()
 
     def problems(self) -> list[str]:
         """What keeps this worker from being ready, one short line each."""
@@ -356,9 +385,8 @@ class Server:
                 link.expel(reason)
                 ended += 1
             else:
-                request = link.request
-                link.session.follow(self._judge(request.role, request.database))
-                link.session.rate = self._rates.of(request, self.policy)
+                self._renew_judge(link)
+                link.session.rate = self._rates.of(link.request, self.policy)
         self.metrics.policy_reload("ok", self.policy.version)
         _log.info(
             "reloaded",
@@ -367,6 +395,14 @@ class Server:
             sessions=len(self.links),
             sessions_ended=ended,
         )
+
+    def _renew_judge(self, link: Link) -> None:
+        """Have a session judge by the policy that was just read."""
+        request, surroundings = link.request, link.session.surroundings
+        if surroundings is not None:
+            situations = self.policy.role(request.role).situations
+            surroundings.adopt(situations, self._judge_of(request))
+            link.session.look_again()
 
     def _why_out(self, request: LoginRequest) -> str:
         """Why this session may not go on under what was just read, "" if it may."""

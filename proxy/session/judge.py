@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from proxy.catalog.resolve import Resolver
     from proxy.policy.evaluate import Policy
+    from proxy.policy.situation import Situation
     from proxy.sql.facts import Analysis
 
 CACHED_TEXT_BYTES = 16 * 1024
@@ -53,7 +54,7 @@ class Judged:
         renames: whether a statement touches prepared-statement or cursor names.
         executes: whether it runs something prepared, which the text does not show.
         copies_in: whether a statement reads COPY data from the client.
-        under: which policy decided, and whether in quarantine.
+        under: which policy decided, in what situation, and whether in quarantine.
     """
 
     __slots__ = (
@@ -143,7 +144,11 @@ def _nested(name: str) -> UnfitExecuteError:
 
 
 class Judge:
-    """The verdicts of one policy for a role on a database, cached by exact bytes."""
+    """The verdicts of one policy for a role on a database, cached by exact bytes.
+
+    All of them in one situation, so that none outlives it: a session whose situation
+    changes asks another judge. Without a situation they are the strict ones.
+    """
 
     def __init__(
         self,
@@ -152,6 +157,7 @@ class Judge:
         *,
         database: str = "",
         resolver: Resolver | None = None,
+        situation: Situation | None = None,
     ) -> None:
         """Begin without any verdict.
 
@@ -161,22 +167,26 @@ class Judge:
             database: where they run.
             resolver: knows that database's catalog; None where nobody does, which makes
                 the verdicts strict.
+            situation: where and when; None where that is not known, which is strict.
         """
         self.policy = policy
         self.role = role
         self.database = database
+        self.situation = situation
         self.version = policy.version
         self._resolver = resolver
         self._asks_columns = role in policy.roles and policy.role(role).asks_columns
         self._under = policy.version
         if resolver is not None:
             self._under = f"{policy.version}:{resolver.version}"
+        if situation is not None and situation.name:
+            self._under = f"{self._under}@{situation.name}"
         self._under_quarantine = f"{self._under}:quarantined"
         self._free = _Generations()
         self._quarantined = _Generations()
 
     def under(self, *, quarantined: bool) -> str:
-        """Names this policy, catalog and the state that its verdicts depend on."""
+        """Names what its verdicts depend on: policy, catalog, situation, quarantine."""
         return self._under_quarantine if quarantined else self._under
 
     def judge(
@@ -249,7 +259,9 @@ class Judge:
     ) -> Decision:
         if analysis.trouble is not None:
             return self.policy.decide_trouble(self.role, analysis.trouble)
-        context = Context(database=self.database, quarantined=quarantined)
+        context = Context(
+            database=self.database, quarantined=quarantined, situation=self.situation
+        )
         return self.policy.decide(self.role, statements, context)
 
 

@@ -355,7 +355,7 @@ class Login:
                 hint=decision.hint,
             )
         for name, value in wish.settings:
-            decision = self._rules.judge_setting(identity.role, name, value)
+            decision = self._rules.judge_setting(identity.role, wish, name, value)
             if not decision.allowed:
                 raise refused_setting(name, decision)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from proxy.errors import ErrorReport
     from proxy.policy.decision import Decision
-    from proxy.session.wish import Outcome
+    from proxy.session.wish import Outcome, Wish
     from proxy.wire.startup import CancelRequest
 
 
@@ -87,10 +87,11 @@ class LoginRules:
         tls_available: there is a certificate, so SSLRequest is answered with S.
         plaintext_allowed: this connection may stay in plain text (it is loopback).
         may_login: (role, database) → whether this role may have an SQL session.
-        judge_setting: (role, name, value) → whether a start-up setting is allowed.
+        judge_setting: (role, wish, name, value) → whether a start-up setting of the
+            wish is allowed.
     """
 
     tls_available: bool
     plaintext_allowed: bool
     may_login: Callable[[str, str], Decision]
-    judge_setting: Callable[[str, str, str], Decision]
+    judge_setting: Callable[[str, Wish, str, str], Decision]

@@ -63,6 +63,8 @@ PARSE_COMPLETE: Final = 0x31  # 1
 PORTAL_SUSPENDED: Final = 0x73  # s
 ROW_DESCRIPTION: Final = 0x54  # T
 
+APPLICATION_NAME: Final = "application_name"
+
 LONGEST_PARAMETER: Final = 1024 * 1024
 """A ParameterStatus holds one setting; the server's own limits keep it far smaller."""
 
@@ -314,6 +316,8 @@ def on_parameter_status(
     key = name.decode("utf-8", "replace")
     wanted = session.watched.get(key)
     shown = value.decode("utf-8", "replace")
+    if key == APPLICATION_NAME:
+        _renamed(session, shown)
     if wanted is not None and shown != wanted:
         session.records.append(
             session.made.internal(
@@ -331,6 +335,22 @@ def on_parameter_status(
             ),
         )
     return None
+
+
+def _renamed(session: Session, reported: str) -> None:
+    """The client calls itself otherwise: a hint that rules may ask for, and a fact.
+
+    Postgres reports it at ReadyForQuery, so what was sent before is judged by the
+    name before.
+    """
+    surroundings = session.surroundings
+    if surroundings is not None and surroundings.renamed(reported):
+        name = surroundings.application
+        session.records.append(
+            session.made.internal("application-name", detail={APPLICATION_NAME: name})
+        )
+        if session.may_change:
+            session.look_again()
 
 
 def handle_reply(  # noqa: C901, PLR0911 - one way out a message type

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from proxy.session.names import Bound
     from proxy.session.overrun import Overrun
     from proxy.session.rate import Rate
+    from proxy.session.surroundings import Surroundings
     from proxy.tally import Tally
     from proxy.wire.frames import BindStream
 
@@ -93,6 +94,8 @@ class Session:
         readies: how many ReadyForQuery came.
         in_segment: extended messages were sent behind the last Sync or Query, so that
             a transaction is open, whatever `status` says.
+        surroundings: what the judge hangs on beside the policy; None where that is
+            nothing, now and later.
     """
 
     def __init__(  # noqa: PLR0913, PLR0915 - all that shell and logins know
@@ -106,6 +109,7 @@ class Session:
         limits: Limits | None = None,
         watched: dict[str, str] | None = None,
         rate: Rate | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Begin after both logins, with Postgres ready and idle.
 
@@ -118,6 +122,7 @@ class Session:
             limits: ceilings.
             watched: run-time parameters whose report with another value is an alarm.
             rate: the identity's statements per minute, if they are limited.
+            surroundings: those that gave the judge.
         """
         self.judge = judge
         self.under = judge.under(quarantined=False)
@@ -131,8 +136,9 @@ class Session:
         self.ended_s = self.worked_s = clock()
         self.readies = 0
         self.in_segment = False
+        self.surroundings = surroundings
+        self.may_change = surroundings is not None and not surroundings.are_fixed
         self.quarantined = False
-        self.statements_denied = 0
         self.said_fatal = self.said_goodbye = False
         self.statements = NameSpace()
         self.portals = NameSpace()
@@ -154,12 +160,11 @@ class Session:
         self.decision_s = 0.0
         self.run = 0
         self._token = token
-        self._serial = 0
+        self._serial = self.statements_denied = 0
         self.unread: list[bytes] = []
         self.unread_bytes = 0
         self.wanted = HEADER_BYTES
-        self.passing = 0
-        self.discarding = 0
+        self.passing = self.discarding = 0
         self.bind: BindStream | None = None
         self.backend_rest = b""
         self.backend_passing = 0
@@ -198,6 +203,8 @@ class Session:
                 return
             data = b"".join(self.unread)
             self.unread = []
+        if self.may_change:
+            self._look_around()
         try:
             framing.read_frontend(self, data)
         except FrontendError as error:
@@ -230,6 +237,18 @@ class Session:
         """Judge by another policy from the next statement on, prepared or not."""
         self.judge = judge
         self.under = judge.under(quarantined=self.quarantined)
+
+    def look_again(self) -> None:
+        """Judge by what the surroundings say now: policy, name or hour is another."""
+        surroundings = self.surroundings
+        if surroundings is not None:
+            self.may_change = not surroundings.are_fixed
+            self.follow(surroundings.judge())
+
+    def _look_around(self) -> None:
+        surroundings = self.surroundings
+        if surroundings is not None and surroundings.is_over():
+            self.follow(surroundings.judge())
 
     def refuse_unrecorded(self) -> None:
         """The records could not be written: refuse what they stand for.

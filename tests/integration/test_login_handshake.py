@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.demo.postgres import Cluster
+    from proxy.session.wish import Wish
 
 pytestmark = pytest.mark.postgres
 TIMEOUT_S = 10
@@ -126,7 +127,7 @@ SECRET = make_secret("pässwörd\u00a0x", salt=b"0123456789abcdef")
 IDENTITIES = Identities([Identity("älice", "developer", (SECRET,))])
 
 
-def judge_setting(role: str, name: str, value: str) -> Decision:
+def judge_setting(role: str, _: Wish, name: str, value: str) -> Decision:
     return ALLOWED if name == "timezone" else REFUSED
 
 

@@ -295,3 +295,61 @@ def test_a_file_that_can_not_be_written(
     ran = run(cases, "--update")
     assert ran.exit_code == 2
     assert f"{cases}: permission denied" in ran.stderr
+
+
+SITUATED = """version: 1
+policy: tiny.yaml
+cases:
+  - {{role: r, {given} expect: {expect}, rule: {rule}, {subject}, record: {record}}}
+"""
+ALL = "at: 2026-11-26T09:00Z, address: 10.0.0.1, application: psql,"
+READ = "sql: SELECT 1"
+SET = "setting: {name: jit, value: on}"
+
+
+@pytest.mark.parametrize(
+    ("given", "expect", "subject"),
+    [
+        (ALL, "allow", READ),
+        (ALL.replace("09:", "10:"), "deny", READ),
+        (ALL.replace("10.0", "11.0"), "deny", READ),
+        (ALL.replace("psql", "bi"), "deny", READ),
+        ("", "deny", READ),
+        (ALL, "allow", SET),
+        (ALL.replace("09:", "10:"), "deny", SET),
+        ("", "deny", SET),
+    ],
+)
+def test_a_case_says_where_and_when(
+    cases: Path, given: str, expect: str, subject: str
+) -> None:
+    during = 'during: [{hours: "08:00-10:00", timezone: UTC}]'
+    when = f"when: {{{during}, networks: 10.0.0.0/8, applications: psql}}\n"
+    policy = POLICY.replace("        permit:", f"        {when}        permit:")
+    (cases.parent / "tiny.yaml").write_text(policy)
+    rule = "r.read" if expect == "allow" else "default-deny"
+    cases.write_text(
+        SITUATED.format(
+            given=given, expect=expect, rule=rule, subject=subject, record="{}"
+        )
+    )
+    assert run(cases, "--update").exit_code == 0
+    assert run(cases).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("at: 2026-11-26,", "write it with its offset"),
+        ("at: 2026-11-26T09:00,", "write it with its offset"),
+        ("address: office,", '"office" is no IP address'),
+        ("adress: 10.0.0.1,", 'did you mean "address"?'),
+    ],
+)
+def test_a_case_that_says_it_wrongly(cases: Path, given: str, said: str) -> None:
+    cases.write_text(
+        SITUATED.format(given=given, expect="deny", rule="x", subject=READ, record="{}")
+    )
+    ran = run(cases)
+    assert ran.exit_code == 2
+    assert said in ran.stderr

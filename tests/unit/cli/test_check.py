@@ -127,6 +127,75 @@ def test_the_database_counts(tmp_path: Path, option: str) -> None:
         assert RUN.invoke(app, asked, input=text).exit_code == status
 
 
+SITUATIONS = """
+version: 1
+name: p
+roles:
+  developer:
+    login: permit
+    upstream: reader
+    rules:
+      - id: window
+        when:
+          during: [{days: thu, hours: "08:00-10:00", timezone: Europe/Zurich}]
+          networks: [10.0.0.0/8]
+          applications: [psql]
+        permit: {everything: true}
+      - id: elsewhere
+        when: {databases: [hr]}
+        forbid: {kinds: [ddl]}
+        reason: not here
+"""
+IN_WINDOW = ["--at", "2026-11-26T08:30+01:00"]
+FROM_OFFICE = ["--address", "10.1.1.1"]
+AS_PSQL = ["--application", "psql"]
+
+
+@pytest.mark.parametrize("option", ["", "--jsonl"])
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ([*IN_WINDOW, *FROM_OFFICE, *AS_PSQL], 0),
+        (["--at", "2026-11-26T10:00+01:00", *FROM_OFFICE, *AS_PSQL], 1),
+        ([*IN_WINDOW, "--address", "192.0.2.1", *AS_PSQL], 1),
+        ([*IN_WINDOW, *FROM_OFFICE, "--application", ""], 1),
+        ([*IN_WINDOW, *FROM_OFFICE], 1),
+        ([], 1),
+    ],
+)
+def test_the_situation_counts_and_is_strict_where_it_is_left_open(
+    tmp_path: Path, option: str, given: list[str], status: int
+) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(SITUATIONS)
+    text = '{"id": 1, "sql": "SELECT 1"}' if option else "SELECT 1"
+    options = ["--policy", str(policy), *given]
+    asked = [*options, option, "-"] if option else [*options, "-"]
+    assert RUN.invoke(app, asked, input=text).exit_code == status
+
+
+def test_what_is_left_open_is_said(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(SITUATIONS)
+    options = ["--policy", str(policy), *IN_WINDOW]
+    ran = RUN.invoke(app, [*options, "-"], input="CREATE TABLE t ()")
+    assert "elsewhere" in ran.stdout
+    for line in (
+        "note: without --database these rules are judged strictly, so that a permit "
+        "does not count and a forbid does: elsewhere\n",
+        "note: without --address these rules are judged strictly",
+        "note: without --application these rules are judged strictly",
+    ):
+        assert line in ran.stderr
+    assert "--at" not in ran.stderr
+    ran = RUN.invoke(app, [*options, "--json", "-"], input="SELECT 1")
+    assert "without --address" in json.loads(ran.stdout)["note"]
+    whole = [*options, *FROM_OFFICE, *AS_PSQL, "--database", "shop", "-"]
+    assert "without --" not in RUN.invoke(app, whole, input="SELECT 1").stderr
+    now = ["--policy", str(policy), "--at", "now", "-"]
+    assert "--at" not in RUN.invoke(app, now, input="SELECT 1").stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -136,6 +205,9 @@ def test_the_database_counts(tmp_path: Path, option: str) -> None:
         (["--jsonl", "-", "a.sql"], "--jsonl takes no SQL files"),
         (["--jsonl", "missing.jsonl"], "missing.jsonl: no such file"),
         (["--jsonl", "-", "--role", "nobody"], 'no role "nobody"'),
+        (["--at", "yesterday", "-"], '"yesterday" is no instant'),
+        (["--at", "2026-11-26T09:30", "-"], "write it with its offset"),
+        (["--address", "localhost", "-"], '"localhost" is no IP address'),
     ],
 )
 def test_usage(options: list[str], said: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer
 from typer.testing import CliRunner
 
 from proxy.cli.explain import explain
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 app = typer.Typer()
 app.command()(explain)
@@ -142,3 +146,22 @@ def test_an_unknown_role_is_usage() -> None:
     ran = RUN.invoke(app, ["--role", "x", "SELECT 1"])
     assert ran.exit_code == 2
     assert 'no role "x"' in ran.stderr
+
+
+def test_a_rule_that_does_not_hold_now_is_shown_as_such(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "version: 1\nname: p\nroles:\n  developer:\n    login: permit\n"
+        "    upstream: reader\n    rules:\n      - id: window\n"
+        "        when: {during: [{hours: '08:00-10:00', timezone: UTC}]}\n"
+        "        permit: {everything: true}\n"
+    )
+    asked = ["--policy", str(policy), "SELECT 1"]
+    ran = RUN.invoke(app, [*asked, "--at", "2026-11-26T09:00Z"])
+    assert ran.exit_code == 0
+    assert "actions: select   permitted by window" in ran.stdout
+    ran = RUN.invoke(app, [*asked, "--at", "2026-11-26T10:00Z"])
+    assert ran.exit_code == 1
+    assert 'window permits it elsewhere: its "when" does not hold here' in ran.stdout
+    assert "without --at" not in ran.stderr
+    assert "without --at these rules" in RUN.invoke(app, asked).stderr

@@ -134,7 +134,7 @@ def setting(name: str, value: str | None, *, reset: bool = False) -> Facts:
 def decide(
     policy: Policy, facts: Facts, role: str = "reader", **context: Any
 ) -> Decision:
-    return policy.decide(role, [facts], Context(**context))
+    return policy.decide(role, [facts], Context(**{"database": "dev"} | context))
 
 
 def test_a_read_is_allowed_with_rule_and_reason(policy: Policy) -> None:
@@ -271,7 +271,8 @@ def test_the_quarantining_refusal_is_the_one_that_is_told(policy: Policy) -> Non
 
 
 def test_a_text_allowed_is_told_by_its_strongest_statement(policy: Policy) -> None:
-    decision = policy.decide("changer", [read(), drop(), read()], Context())
+    texts = [read(), drop(), read()]
+    decision = policy.decide("changer", texts, Context(database="dev"))
     assert (decision.rule, decision.kind) == ("changer.ddl", "ddl")
     assert decision.reason == "changes are its work"
 

@@ -7,17 +7,21 @@ looks at every rule for every act, remembers nothing, and has its own wildcards.
 from __future__ import annotations
 
 import fnmatch
+import ipaddress
 import itertools
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
+from msgspec import structs
 from typing_extensions import override
 
 from proxy.policy.decision import Context
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
+from proxy.policy.situation import Circumstances
 from proxy.sql.facts import (
     Access,
     Effect,
@@ -58,8 +62,9 @@ def name_like(words: Any, use: Any, *, widely: bool) -> bool:
 
 
 class Naive:
-    def __init__(self, document: Any) -> None:
+    def __init__(self, document: Any, around: Circumstances) -> None:
         self.document = document
+        self.around = around
         self.model = document.model
 
     def words(self, words: Any) -> list[str]:
@@ -87,13 +92,52 @@ class Naive:
 
     def applies(self, rule: Any, facts: Facts, context: Context) -> bool:
         when = rule.when
-        return all(
+        if context.database == "" and rule.forbid:
+            databases = when.databases  # any: the one that it forbids, too
+        else:
+            databases = [context.database]
+        return self.is_awake(rule) and all(
             words is None or any(like(self.words(words), each) for each in there)
             for words, there in (
-                (when.databases, [context.database]),
+                (when.databases, databases),
                 (when.kinds, facts.kinds),
                 (when.actions, facts.actions),
                 (when.flags, facts.flags),
+            )
+        )
+
+    def is_awake(self, rule: Any) -> bool:
+        """By worlds: what is not known may be anything; a permit must hold in all."""
+        around = self.around
+        worlds = itertools.product(
+            ADDRESSES if around.address is None else [around.address],
+            APPLICATIONS if around.application is None else [around.application],
+            INSTANTS if around.at is None else [around.at],
+        )
+        holds = [
+            self.around_fits(rule.when, *world)
+            and not (
+                rule.unless.model_fields_set and self.around_fits(rule.unless, *world)
+            )
+            for world in worlds
+        ]
+        return all(holds) if rule.permit else any(holds)
+
+    def around_fits(self, around: Any, address: str, name: str, at: float) -> bool:
+        here = ipaddress.ip_address(address)
+        when = datetime.fromtimestamp(at, UTC)
+        return (
+            (
+                around.networks is None
+                or any(here in ipaddress.ip_network(each) for each in around.networks)
+            )
+            and (around.applications is None or like(around.applications, name))
+            and (
+                around.during is None
+                or any(
+                    each.hours[0][:2] <= when.strftime("%H") < each.hours[0][6:8]
+                    for each in around.during
+                )
             )
         )
 
@@ -188,6 +232,10 @@ class Naive:
 
 
 KINDS = ["read", "ddl", "session"]
+ADDRESSES = ["10.0.0.1", "10.1.0.1", "2001:db8::1"]
+APPLICATIONS = ["psql", "bi", ""]
+INSTANTS = [hour * 3600.0 for hour in (3, 9, 12, 17, 23)]
+"""All that tell the conditions below apart, so that any other is like one of them."""
 ACTIONS = ["select", "drop table", "drop view"]
 FLAGS = ["into", "cascade"]
 SETTINGS = ["jit", "role", "app.tenant"]
@@ -248,9 +296,26 @@ acts = st.fixed_dictionaries(
         "lock_modes": some(["share", "access *"]),
     },
 ).filter(lambda each: any(each.values()))
+around = {
+    "networks": some(["10.0.0.0/16", "10.0.0.0/8", "2001:db8::/32"], least=1),
+    "applications": some(["psql", "b*"], least=1),
+    "during": st.sampled_from(["08:00-12:00", "09:00-18:00"]).map(
+        lambda hours: [{"hours": [hours], "timezone": "UTC"}]
+    ),
+}
+unless: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
+    {}, optional=around
+)
+circumstances = st.builds(
+    Circumstances,
+    st.sampled_from([None, *ADDRESSES]),
+    st.sampled_from([None, *APPLICATIONS]),
+    st.sampled_from([None, *INSTANTS]),
+)
 when = st.fixed_dictionaries(
     {},
     optional={
+        **around,
         "databases": some(["shop", "sh*", "*"], least=1),
         "kinds": some([*KINDS, "*"], least=1),
         "actions": some([*ACTIONS, "drop *", "@actions"], least=1),
@@ -264,6 +329,7 @@ def documents(draw: st.DrawFn) -> str:
     rules = []
     for number in range(draw(st.integers(0, 5))):
         rule: dict[str, Any] = {"id": f"r{number}", "when": draw(when), "reason": "x"}
+        rule["unless"] = draw(unless)
         if draw(st.booleans()):
             rule |= {"permit": draw(acts), "in_quarantine": draw(st.booleans())}
         else:
@@ -352,11 +418,18 @@ contexts = st.builds(
 
 @pytest.mark.timeout(120)  # seconds where nothing else runs; the naive one is slow
 @settings(max_examples=200, deadline=None)
-@given(documents(), st.lists(st.tuples(made_facts, contexts), max_size=12))
-def test_the_two_agree(text: str, questions: list[tuple[Facts, Context]]) -> None:
+@given(
+    documents(),
+    st.lists(st.tuples(made_facts, contexts, circumstances), max_size=12),
+)
+def test_the_two_agree(
+    text: str, questions: list[tuple[Facts, Context, Circumstances]]
+) -> None:
     document = load(text, source="made")
-    policy, naive = Policy(document, effects=EFFECTS), Naive(document)
-    for facts, context in [*questions, *questions]:  # the second time from memory
+    policy = Policy(document, effects=EFFECTS)
+    for facts, plain, here in [*questions, *questions]:  # the second time from memory
+        naive = Naive(document, here)
+        context = structs.replace(plain, situation=policy.situation("r", here))
         decision = policy.decide("r", [facts], context)
         expected = naive.verdict("r", facts, context)
         assert (decision.allowed, decision.quarantines) == expected, decision
@@ -371,7 +444,8 @@ def test_texts_stand_or_fall_together(
     text: str, statements: list[Facts], context: Context
 ) -> None:
     document = load(text, source="made")
-    policy, naive = Policy(document, effects=EFFECTS), Naive(document)
+    policy = Policy(document, effects=EFFECTS)
+    naive = Naive(document, Circumstances())
     decision = policy.decide("r", statements, context)
     verdicts = [naive.verdict("r", facts, context) for facts in statements]
     assert decision.allowed == all(allowed for allowed, _ in verdicts)

@@ -25,6 +25,8 @@ from proxy.shipped import policy_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proxy.session.surroundings import Surroundings
+
 TOKEN = "tttt"
 STAND_IN = re.compile(rb"pgwarden_tttt_(\d+)")
 
@@ -213,6 +215,7 @@ class Playbook:
         judge: Judge | None = None,
         limits: Limits | None = None,
         watched: dict[str, str] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         made = SessionRecords(
             "s1",
@@ -231,6 +234,7 @@ class Playbook:
             tally=Metrics(version="test", started=0.0).tally,
             limits=limits,
             watched=watched,
+            surroundings=surroundings,
         )
         self.log_is_full = False
         self.records: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ from proxy.session.login_effects import (
     NeedIdentity,
     Reject,
 )
-from proxy.session.wish import Outcome
+from proxy.session.wish import Outcome, Wish
 from proxy.wire import codes, messages
 from proxy.wire.errors_wire import parse_error_fields
 from proxy.wire.startup import (
@@ -52,7 +52,7 @@ LISTED = {"timezone", "search_path"}
 judged: list[tuple[str, str, str]] = []
 
 
-def judge_setting(role: str, name: str, value: str) -> Decision:
+def judge_setting(role: str, _: Wish, name: str, value: str) -> Decision:
     judged.append((role, name, value))
     if name in LISTED:
         return ALLOWED

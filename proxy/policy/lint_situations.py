@@ -1,0 +1,69 @@
+"""Situations that prove nothing, or do not come again. Pure.
+
+An `application_name` is what the client says of itself: whoever wants a rule to hold,
+or not to hold, says another one. Next: `proxy.policy.lint`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.policy.problems import Problem
+from proxy.policy.windows import CompiledWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.policy.documents import Document
+    from proxy.policy.model import Rule, Surroundings
+    from proxy.policy.yaml import Path
+
+
+def doubtful_situations(document: Document, now: float) -> Iterator[Problem]:
+    """One for each rule that hangs on a mere hint, and each window that is over."""
+    for path, rule in all_rules(document):
+        line = document.loaded.line(path)
+        yield from (Problem(line, said) for said in _hints(rule))
+        for key, around in (("when", rule.when), ("unless", rule.unless)):
+            for at in _windows_over(around, now):
+                here = document.loaded.line((*path, key, "during", at))
+                yield Problem(
+                    here,
+                    f'rule "{rule.id}": this window is over, and never opens again',
+                )
+
+
+def all_rules(document: Document) -> Iterator[tuple[Path, Rule]]:
+    """Every rule of a document, once, with its path."""
+    model = document.model
+    for name, rules in model.rules.items():
+        for index, rule in enumerate(rules):
+            yield ("rules", name, index), rule
+    for name, role in model.roles.items():
+        for index, rule in enumerate(role.rules):
+            yield ("roles", name, "rules", index), rule
+
+
+def _hints(rule: Rule) -> Iterator[str]:
+    """Why a rule that hangs on the application alone holds nobody."""
+    proof = (rule.when.networks, rule.unless.networks)
+    asks = rule.when.applications or rule.unless.applications
+    if not asks or any(proof):
+        return
+    told = "which the client chooses; ask for networks as well, or give a role"
+    if rule.permit:
+        yield (
+            f'permit "{rule.id}" hangs on the application_name alone, {told} of '
+            "its own to what needs it"
+        )
+    else:
+        yield (
+            f'forbid "{rule.id}" hangs on the application_name alone, {told} '
+            "that is not permitted it"
+        )
+
+
+def _windows_over(around: Surroundings, now: float) -> Iterator[int]:
+    for at, window in enumerate(around.during or ()):
+        if CompiledWindow(window).ends_before(now):
+            yield at

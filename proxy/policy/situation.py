@@ -1,0 +1,200 @@
+"""What a decision hangs on beside the statement: where from, as what, and when.
+
+The conditions of a role's rules (`networks`, `applications`, `during`) are compiled
+once. A *situation* is the set of rules that have no say now, with the instant until
+which that is so: a verdict is made in a situation, and never outlives it. Time
+comes in with the call. Where something is not known, the answer is the strict one: a
+permit that hangs on it does not count, a forbid does. Pure.
+Next: `proxy.policy.evaluate`, which decides in a situation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from proxy.policy.networks import Networks
+from proxy.policy.patterns import Pattern
+from proxy.policy.windows import CompiledWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxy.policy.documents import Document
+    from proxy.policy.model import Rule, Surroundings
+
+ALWAYS: Final = float("inf")
+
+Holds: TypeAlias = "bool | None"
+"""Kleene's truth: None is what is not known."""
+
+
+class Circumstances(Struct, frozen=True):
+    """Where a session comes from, what it calls itself, and the time; None: not known.
+
+    Attributes:
+        address: the client's numeric address.
+        application: the application_name that it gives itself.
+        at: seconds since the epoch.
+    """
+
+    address: str | None = None
+    application: str | None = None
+    at: float | None = None
+
+
+class Situation(Struct, frozen=True):
+    """Which rules of a role have no say now.
+
+    Attributes:
+        asleep: ids of the rules whose conditions do not hold.
+    """
+
+    asleep: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Tells situations of one policy and role apart; "" for the plain one."""
+        return ",".join(sorted(self.asleep))
+
+
+PLAIN: Final = Situation()
+"""Of a role whose rules hang on nothing."""
+
+
+class Spell(NamedTuple):
+    """A situation, and the instant before which the clock does not change it."""
+
+    situation: Situation
+    until: float
+
+
+class Need(Struct, frozen=True):
+    """Something a rule hangs on and that was not given.
+
+    Attributes:
+        what: "address", "application" or "at".
+        rule: the rule's id.
+    """
+
+    what: str
+    rule: str
+
+
+class Situations:
+    """The conditions of a role's rules, compiled.
+
+    Attributes:
+        are_fixed: no rule hangs on anything: there is but the plain situation.
+    """
+
+    def __init__(self, conditions: Iterable[RuleConditions]) -> None:
+        self._rules = [rule for rule in conditions if rule.needs]
+        self.are_fixed = not self._rules
+
+    def of(self, around: Circumstances) -> Spell:
+        """The situation in these circumstances, the strict one where they are open."""
+        asleep = frozenset(rule.id for rule in self._rules if not rule.is_awake(around))
+        until = ALWAYS
+        if around.at is not None:
+            for rule in self._rules:
+                until = min(until, rule.steady_until(around.at))
+        return Spell(Situation(asleep) if asleep else PLAIN, until)
+
+    def unknown(self, around: Circumstances) -> list[Need]:
+        """What rules hang on that these circumstances leave open."""
+        return [
+            Need(what, rule.id)
+            for rule in self._rules
+            for what in rule.needs
+            if getattr(around, what) is None
+        ]
+
+
+class RuleConditions:
+    """`when` and `unless` of a rule, as far as they do not ask for the statement."""
+
+    __slots__ = ("_permits", "_unless", "_when", "id", "needs")
+
+    def __init__(self, rule: Rule, document: Document) -> None:
+        self.id = rule.id
+        self._permits = rule.permit is not None
+        self._when = _Conditions(rule.when, document)
+        self._unless = _Conditions(rule.unless, document)
+        self.needs = tuple(dict.fromkeys([*self._when.needs, *self._unless.needs]))
+
+    def is_awake(self, around: Circumstances) -> bool:
+        """Whether the rule has a say; a permit needs certainty, a forbid none."""
+        here = self._when.hold(around)
+        if self._unless.needs:
+            here = _both(here, _opposite(self._unless.hold(around)))
+        return here is True if self._permits else here is not False
+
+    def steady_until(self, at: float) -> float:
+        """An instant before which the clock does not change that."""
+        return min(self._when.steady_until(at), self._unless.steady_until(at))
+
+
+class _Conditions:
+    """Every key that is given must hold; within a key one item is enough."""
+
+    __slots__ = ("_applications", "_networks", "_windows", "needs")
+
+    def __init__(self, model: Surroundings, document: Document) -> None:
+        self._networks = (
+            None if model.networks is None else Networks(document.words(model.networks))
+        )
+        self._applications = (
+            None
+            if model.applications is None
+            else Pattern(document.words(model.applications))
+        )
+        self._windows = (
+            None
+            if model.during is None
+            else [CompiledWindow(window) for window in model.during]
+        )
+        self.needs = tuple(self._needs())
+
+    def _needs(self) -> Iterator[str]:
+        if self._networks is not None:
+            yield "address"
+        if self._applications is not None:
+            yield "application"
+        if self._windows is not None:
+            yield "at"
+
+    def hold(self, around: Circumstances) -> Holds:
+        """Whether they hold; None where that hangs on what is not known."""
+        found: Holds = True
+        address, application, at = around.address, around.application, around.at
+        if self._networks is not None:
+            found = None if address is None else self._networks.have(address)
+        if self._applications is not None:
+            fits = None
+            if application is not None:
+                fits = self._applications.matches(application)
+            found = _both(found, fits)
+        if self._windows is not None:
+            opens = None
+            if at is not None:
+                opens = any(window.holds(at) for window in self._windows)
+            found = _both(found, opens)
+        return found
+
+    def steady_until(self, at: float) -> float:
+        return min(
+            (window.steady_until(at) for window in self._windows or ()), default=ALWAYS
+        )
+
+
+def _both(one: Holds, other: Holds) -> Holds:
+    """Both hold."""
+    if one is False or other is False:
+        return False
+    return None if one is None or other is None else True
+
+
+def _opposite(one: Holds) -> Holds:
+    return None if one is None else not one
