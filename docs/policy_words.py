@@ -38,6 +38,7 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.When: "`when`",
     policy.Surroundings: "`unless`",
     policy.Window: "An item of `during`",
+    policy.Shadow: "`shadow`",
     policy.Acts: "`permit` and `forbid`",
     policy.FunctionMatch: "An item of `functions`",
     policy.RelationMatch: "An item of `relations`",
@@ -110,6 +111,7 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "hint": "What to do instead.",
         "when": "The rule holds only for statements like this, and only there and then.",
         "unless": "The rule does not hold there and then, if every key given fits.",
+        "shadow": "The rule is on trial: see below.",
         "permit": "Acts that it permits.",
         "forbid": "Acts that it forbids. A forbid wins over any permit.",
         "quarantine": "After a refusal by this forbid the session may only do what rules "
@@ -124,6 +126,11 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "flags": "The same of its flags.",
     },
     policy.Surroundings: _AROUND,
+    policy.Shadow: {
+        "until": "When the trial is over, without a reload: the last day, `2026-12-31` (it "
+        "ends with that day in UTC), or an instant, `2026-12-31T18:00+01:00`. A forbid "
+        "refuses then; a permit, whose absence was tried, permits no more.",
+    },
     policy.Window: {
         "timezone": "Whose clocks: a name of the IANA database, `Europe/Zurich`, `UTC`.",
         "days": "Such as `mon`, `mon-fri`, `[sat, sun]`. Without it: every day.",

@@ -77,6 +77,9 @@ TABLE: Final = (
            " (running-time) or ended a session (idle-in-transaction). Statements that"
            " are too many in a minute are in pgwarden_refusals_total.",
            ("role", "limit")),
+    Metric("pgwarden_shadow_refusals_total", "counter",
+           "Statements and start-up settings that passed and that a rule in shadow"
+           " would have refused, by rule.", ("role", "rule")),
     Metric("pgwarden_decision_seconds", "histogram",
            "Time from a statement's text to the decision, facts included.",
            buckets=DECISION_BUCKETS),
@@ -214,6 +217,7 @@ class Metrics:
         self._statements = _Counted()
         self._refusals = _Counted()
         self._limit_hits = _Counted()
+        self._shadows = _Counted()
         self._outcomes = _Counted()
         self._upstream_errors = _Counted()
         self._cancels = _Counted()
@@ -230,6 +234,8 @@ class Metrics:
             self._statements.add(labels, amount)
         for labels, amount in Counter(tally.refused).items():
             self._refusals.add(labels, amount)
+        for labels, amount in Counter(tally.shadowed).items():
+            self._shadows.add(labels, amount)
         for labels, amount in Counter(tally.ended).items():
             self._outcomes.add(labels, amount)
         self._decision_s.observe_all(tally.decided_s)
@@ -308,6 +314,7 @@ class Metrics:
             "pgwarden_statements_total": self._statements,
             "pgwarden_refusals_total": self._refusals,
             "pgwarden_limit_hits_total": self._limit_hits,
+            "pgwarden_shadow_refusals_total": self._shadows,
             "pgwarden_statement_outcomes_total": self._outcomes,
             "pgwarden_upstream_errors_total": self._upstream_errors,
             "pgwarden_cancel_requests_total": self._cancels,

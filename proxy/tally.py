@@ -18,7 +18,15 @@ FOLD_AT: Final = 2_000
 class Tally:
     """The entries since the last fold."""
 
-    __slots__ = ("_fold", "decided_s", "ended", "ended_s", "judged", "refused")
+    __slots__ = (
+        "_fold",
+        "decided_s",
+        "ended",
+        "ended_s",
+        "judged",
+        "refused",
+        "shadowed",
+    )
 
     def __init__(self, fold: Callable[[], None]) -> None:
         """Begin empty; `fold` takes the entries and calls `clear`."""
@@ -26,6 +34,7 @@ class Tally:
         self.judged: list[tuple[str, ...]] = []
         self.decided_s: list[float] = []
         self.refused: list[tuple[str, ...]] = []
+        self.shadowed: list[tuple[str, ...]] = []
         self.ended: list[tuple[str, ...]] = []
         self.ended_s: dict[str, list[float]] = {}
 
@@ -38,6 +47,10 @@ class Tally:
             self.refused.append((role, rule))
         if len(judged) >= FOLD_AT:
             self._fold()
+
+    def would_refuse(self, role: str, rule: str) -> None:
+        """A statement passed that a rule in shadow would have refused."""
+        self.shadowed.append((role, rule))
 
     def outcome(self, role: str, status: str, seconds: float) -> None:
         """A forwarded statement ended."""
@@ -56,5 +69,6 @@ class Tally:
         self.judged.clear()
         self.decided_s.clear()
         self.refused.clear()
+        self.shadowed.clear()
         self.ended.clear()
         self.ended_s.clear()

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.audit.ascii import is_unicode, json_ascii, spelled_out
+from proxy.policy.decision import ShadowRefusal  # noqa: TC001  (encoded)
 
 
 class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,6 +26,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
         backend_pid: process id of the upstream backend.
         policy: version of the policy in force.
         settings: start-up parameters passed on (never a password).
+        shadow: of these, the ones that a rule in shadow would have refused.
     """
 
     authentication: str
@@ -35,6 +37,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     backend_pid: int = 0
     policy: str = ""
     settings: dict[str, str] = {}
+    shadow: dict[str, ShadowRefusal] = {}
 
 
 class SessionEnd(Struct, frozen=True, kw_only=True):
@@ -77,7 +80,8 @@ def inside(details: Struct) -> bytes:
     try:
         return json_ascii(details)[1:-1]
     except UnicodeEncodeError:
-        return json_ascii(_spelled(msgspec.structs.asdict(details)))[1:-1]
+        plain = msgspec.to_builtins(details)
+        return json_ascii(_spelled(plain))[1:-1]
 
 
 def _spelled(value: object) -> object:

@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from proxy.audit.ascii import json_ascii, spelled_out
 from proxy.audit.judged_form import JudgedStatement, JudgedText
+from proxy.policy.decision import ShadowRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,8 @@ def judged_fragment(
         decision.quarantines,
         policy,
     )
+    if decision.shadow is not None:
+        record.shadow = _shortened(decision.shadow)
     if trouble is not None:
         record.trouble = trouble.message[:MAX_REASON]
     if len(statements) > MAX_STATEMENTS:
@@ -75,6 +78,11 @@ def judged_fragment(
     if len(encoded) > MAX_FACTS:
         encoded = _within_ceiling(record, encoded)
     return encoded[1:-1]
+
+
+def _shortened(shadow: ShadowRefusal) -> ShadowRefusal:
+    reason = shadow.reason[:MAX_REASON]
+    return ShadowRefusal(shadow.rule, reason, shadow.quarantines)
 
 
 def _facts(facts: Facts) -> JudgedStatement:
@@ -115,6 +123,10 @@ def _spell_out(record: JudgedText) -> JudgedText:
     record.text_escaped = True
     record.reason = spelled_out(record.reason)
     record.trouble = spelled_out(record.trouble)
+    shadow = record.shadow
+    if shadow is not None:
+        reason = spelled_out(shadow.reason)
+        record.shadow = ShadowRefusal(shadow.rule, reason, shadow.quarantines)
     try:
         json_ascii(record.statements)
     except UnicodeEncodeError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
+from proxy.policy.decision import ShadowRefusal  # noqa: TC001  (encoded)
 from proxy.sql.facts import FunctionUse, RelationUse  # noqa: TC001  (encoded)
 
 
@@ -47,3 +48,4 @@ class JudgedText(Struct, omit_defaults=True):
     text_length: int = 0
     text_sha256: str = ""
     text_escaped: bool = False
+    shadow: ShadowRefusal | None = None

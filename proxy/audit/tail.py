@@ -41,6 +41,7 @@ class Filter(Struct, frozen=True):
     decision: str = ""
     since: str = ""
     until: str = ""
+    in_shadow: bool = False
 
     def passes(self, record: Record) -> bool:
         """Whether a record is wanted."""
@@ -49,6 +50,7 @@ class Filter(Struct, frozen=True):
             and (not self.kinds or record.get("kind") in self.kinds)
             and (not self.sessions or record.get("session") in self.sessions)
             and (not self.decision or record.get("decision") == self.decision)
+            and (not self.in_shadow or record.get("shadow") is not None)
             and (not self.since or str(record.get("at", "")) >= self.since)
             and (not self.until or str(record.get("at", "")) <= self.until)
         )

@@ -124,7 +124,11 @@ def tail(
         typer.Option(metavar="NAME", help="Only this identity. Repeatable."),
     ] = None,
     decision: Annotated[
-        str, typer.Option(metavar="allow|deny", help="Only what was decided so.")
+        str,
+        typer.Option(
+            metavar="allow|deny|shadow",
+            help="Only what was decided so, or would be refused but for a shadow.",
+        ),
     ] = "",
     kind: Annotated[
         list[str] | None,
@@ -181,8 +185,10 @@ def _filter(
     decision: str,
     span: tuple[str, str],
 ) -> Filter:
-    if decision not in {"", "allow", "deny"}:
-        raise ConfigError(f'--decision is "allow" or "deny", not "{decision}"')
+    if decision not in {"", "allow", "deny", "shadow"}:
+        raise ConfigError(
+            f'--decision is "allow", "deny" or "shadow", not "{decision}"'
+        )
     if unknown := sorted(set(kind or ()).difference(KINDS)):
         raise ConfigError(f'no kind "{unknown[0]}"; known: {", ".join(KINDS)}')
     now = datetime.now(UTC).timestamp()
@@ -191,9 +197,10 @@ def _filter(
         frozenset(identity or ()),
         frozenset(kind or ()),
         frozenset(session or ()),
-        decision,
+        "" if decision == "shadow" else decision,
         since,
         until,
+        in_shadow=decision == "shadow",
     )
 
 
@@ -331,6 +338,10 @@ def _append_statement(line: Text, record: Record) -> None:
     line.append(_field(record, "text"), "" if is_allowed else "bold")
     if not is_allowed:
         line.append(f"  [{_field(record, 'rule')}] {_field(record, 'reason')}", "red")
+    shadow = record.get("shadow")
+    if isinstance(shadow, dict):
+        told = f"  in shadow [{_field(shadow, 'rule')}] {_field(shadow, 'reason')}"
+        line.append(told, "yellow")
     line.append(f"  {_field(record, 'audit_id')}", "dim")
 
 

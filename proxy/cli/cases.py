@@ -29,7 +29,14 @@ from proxy.cli.output import output
 from proxy.errors import DENIED, ConfigError
 from proxy.policy.case_records import short_form
 from proxy.policy.case_updates import with_records
-from proxy.policy.cases import Case, CaseFile, CaseResult, compare, load_cases
+from proxy.policy.cases import (
+    Case,
+    CaseFile,
+    CaseResult,
+    compare,
+    is_as_expected,
+    load_cases,
+)
 from proxy.policy.decision import Context, Decision
 from proxy.policy.refusals import LOGIN
 from proxy.session.login import refused_setting
@@ -177,7 +184,7 @@ def _run(cases: CaseFile, policy: Policy) -> Iterator[CaseResult]:
             rule=decision.rule,
             expected_record=case.record,
             record=record,
-            is_decided_as_expected=(decided, decision.rule) == (case.expect, case.rule),
+            is_decided_as_expected=is_as_expected(case, decision),
             failures=compare(case, decision, record),
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
-from msgspec import Struct, structs
+from msgspec import Struct, to_builtins
 from rich.table import Table
 from rich.text import Text
 
@@ -45,7 +45,7 @@ from proxy.errors import (
     ConfigError,
     reason_of,
 )
-from proxy.policy.decision import Context, Decision
+from proxy.policy.decision import Context, Decision, ShadowRefusal
 
 if TYPE_CHECKING:
     from proxy.catalog.resolve import Resolver
@@ -70,6 +70,7 @@ class Verdict(Struct, frozen=True):
     reason: str
     hint: str
     sqlstate: str
+    shadow: ShadowRefusal | None = None
 
 
 def check(
@@ -194,6 +195,7 @@ def _verdict(name: str, line: int, statement: bytes, decision: Decision) -> Verd
         reason=decision.reason,
         hint=decision.hint,
         sqlstate=decision.sqlstate,
+        shadow=decision.shadow,
     )
 
 
@@ -273,7 +275,7 @@ def _print_json(
         "catalog": None if resolver is None else resolver.version,
         "note": "; ".join(notes),
         "allowed": all(each.decision == "allow" for each in verdicts),
-        "statements": [structs.asdict(each) for each in verdicts],
+        "statements": to_builtins(verdicts),
     }
     sys.stdout.write(json.dumps(plain, indent=2) + "\n")
 
@@ -294,6 +296,11 @@ def _print_table(
         console.print(Text(f"\n{place}: {printable(each.reason)}", "red"))
         if each.hint:
             console.print(Text(f"  hint: {printable(each.hint)}"))
+    for each in verdicts:
+        if each.shadow is not None:
+            place = printable(f"{each.file}:{each.line}")
+            told = f"{each.shadow.rule} would refuse it: {each.shadow.reason}"
+            console.print(Text(f"\n{place}: in shadow, {printable(told)}", "yellow"))
     statements = counted(len(verdicts), "statement")
     summary = (
         f"{len(refused):,} of {statements} refused"

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from proxy.policy.acts import Act
     from proxy.policy.decision import Decision
     from proxy.policy.evaluate import Policy, RolePolicy
+    from proxy.policy.rules import CompiledRule
     from proxy.policy.trace import ActTrace, StatementTrace, Trace
     from proxy.sql.facts import Facts
 
@@ -117,7 +118,7 @@ def explain(
 # --- for machines ------------------------------------------------------------
 
 
-def _print_json(  # noqa: PLR0913, PLR0917 - what it prints
+def _print_json(
     policy: Policy,
     role: str,
     decision: Decision,
@@ -181,6 +182,7 @@ def _plain_act(found: ActTrace) -> dict[str, Any]:
         "permitted_by": [rule.id for rule in found.permitted_by],
         "suspended": [rule.id for rule in found.suspended],
         "elsewhere": [rule.id for rule in found.elsewhere],
+        "in_shadow": [rule.id for rule in found.on_trial],
     }
 
 
@@ -207,6 +209,9 @@ def _print_tree(
     for name in ("hint", "sqlstate"):
         if value := getattr(decision, name):
             tree.add(_line(name, value))
+    if decision.shadow is not None:
+        shadow = decision.shadow
+        tree.add(_line("in shadow", f"{shadow.rule} would refuse it: {shadow.reason}"))
     if decision.quarantines:
         tree.add(_line("then", "the session may only read from here on"))
     tree.add(_line("policy", f"{policy.name} ({policy.version})"))
@@ -268,9 +273,11 @@ class _Grower:
             twig = branch.add(label)
             if each.standing is Standing.PERMITTED:
                 label.append(f"   permitted by {each.permitted_by[0].id}", "dim")
-                continue
-            for line in self._reasons(each):
-                twig.add(Text(printable(line), _STYLES[each.standing]))
+            else:
+                for line in self._reasons(each):
+                    twig.add(Text(printable(line), _STYLES[each.standing]))
+            for rule in each.on_trial:
+                twig.add(Text(printable(_on_trial(rule)), "yellow"))
 
     def _reasons(self, found: ActTrace) -> Iterator[str]:
         """Each rule that speaks of the act, or why it falls to the default deny."""
@@ -304,6 +311,14 @@ class _Grower:
             return []
         permits = [rule for rule in self._role.rules if rule.permits]
         return [value for rule in permits for value in rule.values_of(act.name)]
+
+
+def _on_trial(rule: CompiledRule) -> str:
+    if rule.permits:
+        how = "permitted only by way of trial by"
+    else:
+        how = "would be forbidden by"
+    return f"{how} {rule.id}, in shadow until {rule.shadow_until}"
 
 
 def _excerpt(text: bytes, facts: Facts) -> str:

@@ -12,6 +12,8 @@ import multiprocessing
 import re
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
 
+from msgspec import to_builtins
+
 from proxy.cli.around import NOWHERE, Around
 from proxy.cli.offline import OfflineSession, load_resolver
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
@@ -57,12 +59,15 @@ def answer(judge: Judge, line: bytes) -> Json:
     except UnicodeEncodeError:
         return denied(identifier, BAD_LINE, '"sql" holds a lone surrogate')
     decision, _ = OfflineSession(judge).send(text)
+    shadow = decision.shadow
+    on_trial = {} if shadow is None else {"shadow": to_builtins(shadow)}
     return {
         "id": identifier,
         "decision": "allow" if decision.allowed else "deny",
         "rule": decision.rule,
         "reason": decision.reason,
         "sqlstate": decision.sqlstate,
+        **on_trial,
     }
 
 

@@ -130,6 +130,8 @@ def _when(rule: Rule) -> Iterator[str]:
         for key, value in around.model_dump(exclude_defaults=True).items():
             words = (each if isinstance(each, str) else _window(each) for each in value)
             yield f"{name} {key}: {', '.join(words)}"
+    if rule.shadow is not None:
+        yield f"in shadow until {rule.shadow.until}"
 
 
 def _window(window: dict[str, Any]) -> str:

@@ -25,7 +25,11 @@ from proxy.sql.facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from proxy.policy.rules import CompiledRule
+
+_TOLD_BY_ACTION: Final = frozenset({Flag.DESTRUCTIVE, Flag.CASCADE})
 
 
 class KindAct(Struct, frozen=True):
@@ -220,3 +224,18 @@ def _setting_in_words(change: SettingChange) -> str:
         return f'resetting "{change.name}"'
     # Not the value: it may be a secret, and reasons are recorded.
     return f'setting "{change.name}"'
+
+
+def telling(act: Act, facts: Facts, permits: Sequence[CompiledRule]) -> Act:
+    """For a kind or flag, the action behind it: "DROP TABLE" tells more than "ddl".
+
+    A flag of a permitted action (SELECT ... FOR UPDATE) is told as the flag.
+    """
+    if not isinstance(act, KindAct | FlagAct | DatabaseAct):
+        return act
+    actions = [ActionAct(action) for action in facts.actions]
+    for action in actions:
+        if not any(rule.covers(action) for rule in permits):
+            return action
+    is_told = isinstance(act, FlagAct) and act.flag not in _TOLD_BY_ACTION
+    return act if is_told or not actions else actions[0]

@@ -53,6 +53,7 @@ class Case(Model):
         application: its application_name.
         expect: the decision.
         rule: id of the rule that must decide.
+        shadow: id of the rule in shadow that would refuse it; "" for none.
         record: all else that the audit record must hold: `case_records.short_form`.
     """
 
@@ -69,6 +70,7 @@ class Case(Model):
     quarantined: bool = False
     expect: Literal["allow", "deny"]
     rule: Word
+    shadow: str = ""
     record: dict[Word, Any] | None = None
 
     @model_validator(mode="after")
@@ -168,13 +170,23 @@ def load_cases(text: str, *, source: str) -> CaseFile:
     seen: dict[str, int] = {}
     problems = []
     for case, line in zip(model.cases, lines, strict=True):
-        key = repr(case.model_dump(exclude={"name", "expect", "rule", "record"}))
+        key = repr(
+            case.model_dump(exclude={"name", "expect", "rule", "shadow", "record"})
+        )
         if key in seen:
             problems.append(Problem(line, f"the same case stands on line {seen[key]}"))
         seen.setdefault(key, line)
     if problems:
         raise PolicyError(source, problems)
     return CaseFile(source, model.policy, tuple(model.cases), lines)
+
+
+def is_as_expected(case: Case, decision: Decision) -> bool:
+    """Whether decision, rule and trial are what the case says."""
+    decided = "allow" if decision.allowed else "deny"
+    shadow = decision.shadow.rule if decision.shadow is not None else ""
+    expected = (case.expect, case.rule, case.shadow)
+    return (decided, decision.rule, shadow) == expected
 
 
 def compare(case: Case, decision: Decision, record: Record) -> tuple[str, ...]:
@@ -194,6 +206,12 @@ def compare(case: Case, decision: Decision, record: Record) -> tuple[str, ...]:
         )
     elif decision.rule != case.rule:
         failures.append(f'expected rule "{case.rule}", got "{decision.rule}"')
+    shadow = decision.shadow.rule if decision.shadow is not None else ""
+    if shadow != case.shadow:
+        expected, got = (
+            f'"{each}"' if each else "none" for each in (case.shadow, shadow)
+        )
+        failures.append(f"expected the refusal in shadow by {expected}, got {got}")
     if case.record is None:
         failures.append(NO_RECORD)
     elif not is_same(case.record, record):

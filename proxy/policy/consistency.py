@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.policy.networks import networks_named
 from proxy.policy.patterns import nearest
-from proxy.policy.windows import CompiledWindow, WindowError
+from proxy.policy.windows import CompiledWindow, WindowError, end_of_trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,6 +92,11 @@ def _rule_problems(
         yield from _unknown_lists(model, words or (), (*path, "when", key))
     yield from _situation_problems(model, rule.when, (*path, "when"))
     yield from _situation_problems(model, rule.unless, (*path, "unless"))
+    if rule.shadow is not None:
+        try:
+            end_of_trial(rule.shadow.until)
+        except WindowError as error:
+            yield (*path, "shadow", error.key), str(error)
 
 
 def _situation_problems(

@@ -53,6 +53,8 @@ class Coverage:
         narrow_acts = narrow.permit or narrow.forbid
         if wide_acts is None or narrow_acts is None:
             return False
+        if wide.shadow is not None and wide.shadow != narrow.shadow:
+            return False  # it is on trial, and decides nothing yet, or not for long
         is_forbid = wide.forbid is not None
         applies = self._when(wide.when, narrow.when) and _stays_away(
             wide.unless, narrow.unless

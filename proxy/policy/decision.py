@@ -10,6 +10,20 @@ from msgspec import Struct
 from proxy.policy.situation import Situation  # noqa: TC001  (a field)
 
 
+class ShadowRefusal(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What would have been refused, were it not for a rule that is on trial.
+
+    Attributes:
+        rule: id of the rule in shadow that decides it.
+        reason: as the refusal would have worded it.
+        quarantines: the session would have come into quarantine.
+    """
+
+    rule: str
+    reason: str
+    quarantines: bool = False
+
+
 class Decision(Struct, frozen=True, gc=False):
     """One verdict on one text.
 
@@ -24,6 +38,7 @@ class Decision(Struct, frozen=True, gc=False):
         kind: the kind of the statement that decided, for the metrics ("unknown" where
             it was not understood).
         statement: 0-based index, within the text, of the statement that decided.
+        shadow: of an allowed text, the refusal that rules in shadow would have made it.
     """
 
     allowed: bool
@@ -35,6 +50,7 @@ class Decision(Struct, frozen=True, gc=False):
     quarantines: bool = False
     kind: str = "unknown"
     statement: int = 0
+    shadow: ShadowRefusal | None = None
 
 
 class Context(Struct, frozen=True, gc=False):

@@ -8,18 +8,18 @@ dictionary look-up. Next: `proxy.policy.rules` and `proxy.policy.acts`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
 
 from proxy.errors import DENIED, ConfigError
 from proxy.policy import refusals
 from proxy.policy.acts import (
-    ActionAct,
-    DatabaseAct,
-    FlagAct,
-    KindAct,
     acts_of,
     column_acts,
     in_words,
+    telling,
 )
 from proxy.policy.decision import Context, Decision
 from proxy.policy.explanations import default_reason
@@ -28,13 +28,15 @@ from proxy.policy.model import RoleLimits
 from proxy.policy.patterns import nearest
 from proxy.policy.rules import CompiledRule
 from proxy.policy.situation import Circumstances, RuleConditions, Situations
-from proxy.sql.facts import STRONGEST_FIRST, Facts, Flag, Kind, Scope, SettingChange
+from proxy.policy.trial import enforced, told, would_refuse
+from proxy.sql.facts import STRONGEST_FIRST, Facts, Kind, Scope, SettingChange
 from proxy.sql.functions import EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from proxy.policy.acts import Act
+    from proxy.policy.decision import ShadowRefusal
     from proxy.policy.documents import Document
     from proxy.policy.model import Role
     from proxy.policy.situation import Situation
@@ -52,8 +54,6 @@ REMEMBERED_PARTS: Final = 64
 _STRENGTH: Final[dict[str, int]] = {
     kind: rank for rank, kind in enumerate(STRONGEST_FIRST)
 }
-
-_TOLD_BY_ACTION: Final = frozenset({Flag.DESTRUCTIVE, Flag.CASCADE})
 
 _NOWHERE: Final = Context()
 _NO_LIMITS: Final = RoleLimits()
@@ -163,6 +163,10 @@ class RolePolicy:
                 self._remember(question, answer)
         return answer
 
+    def shadowed(self, context: Context) -> frozenset[str]:
+        """Ids of the rules that are on trial."""
+        return (context.situation or self._strictest).shadowed
+
     def _remember(self, question: Hashable, answer: Decision) -> None:
         if len(self._young) >= REMEMBERED:
             self._old = self._young
@@ -178,15 +182,34 @@ class RolePolicy:
             columns = column_acts(facts)
             acts += [use for use in columns if not use.is_behind]
             behind += [use for use in columns if use.is_behind]
-        applying = self.applying(facts, context)
         for act in acts:
             if isinstance(act, SettingChange) and breaks_reading(act):
                 return refusals.broken_reading(self._not_allowed(act), facts.kind)
-        permits = [rule for rule in applying if rule.permits]
-        refusal = _forbidden([*acts, *behind], applying)
+        rules = self.applying(facts, context)
+        shadowed = self.shadowed(context)
+        if not shadowed:
+            return self._weigh(acts, behind, facts, context, rules)
+        decision = self._weigh(acts, behind, facts, context, enforced(rules, shadowed))
+        if not decision.allowed:
+            return decision
+        weigh = partial(self._weigh, acts, behind, facts, context)
+        shadow = would_refuse(weigh, acts, rules, context=context, shadowed=shadowed)
+        return structs.replace(decision, shadow=shadow)
+
+    def _weigh(
+        self,
+        acts: Sequence[Act],
+        behind: Sequence[Act],
+        facts: Facts,
+        context: Context,
+        rules: Sequence[CompiledRule],
+    ) -> Decision:
+        """The verdict by these rules; what is `behind` needs no permit."""
+        permits = [rule for rule in rules if rule.permits]
+        refusal = _forbidden([*acts, *behind], rules)
         if refusal is not None:
             rule, act = refusal
-            subject = _telling(act, facts, permits)
+            subject = telling(act, facts, permits)
             return Decision(
                 allowed=False,
                 rule=rule.id,
@@ -195,7 +218,7 @@ class RolePolicy:
                 hint=rule.hint,
                 quarantines=any(
                     each.quarantines and any(map(each.covers, acts))
-                    for each in applying
+                    for each in rules
                     if not each.permits
                 ),
                 kind=facts.kind,
@@ -244,21 +267,6 @@ class RolePolicy:
             if rule.permits
             for value in rule.values_of(act.name)
         ]
-
-
-def _telling(act: Act, facts: Facts, permits: Sequence[CompiledRule]) -> Act:
-    """For a kind or flag, the action behind it: "DROP TABLE" tells more than "ddl".
-
-    A flag of a permitted action (SELECT ... FOR UPDATE) is told as the flag.
-    """
-    if not isinstance(act, KindAct | FlagAct | DatabaseAct):
-        return act
-    actions = [ActionAct(action) for action in facts.actions]
-    for action in actions:
-        if not any(rule.covers(action) for rule in permits):
-            return action
-    is_told = isinstance(act, FlagAct) and act.flag not in _TOLD_BY_ACTION
-    return act if is_told or not actions else actions[0]
 
 
 def _forbidden(
@@ -371,10 +379,13 @@ def _decide_all(
     if not decisions:
         return Decision(allowed=True, rule=EMPTY, reason="there is nothing to run")
     index = min(range(len(decisions)), key=lambda at: _STRENGTH[decisions[at].kind])
-    return _of_statement(decisions[index], index)
+    shadow = told(each.shadow for each in decisions)
+    return _of_statement(decisions[index], index, shadow)
 
 
-def _of_statement(decision: Decision, index: int) -> Decision:
+def _of_statement(
+    decision: Decision, index: int, shadow: ShadowRefusal | None = None
+) -> Decision:
     return Decision(
         allowed=decision.allowed,
         rule=decision.rule,
@@ -384,4 +395,5 @@ def _of_statement(decision: Decision, index: int) -> Decision:
         quarantines=decision.quarantines,
         kind=decision.kind,
         statement=index,
+        shadow=shadow,
     )

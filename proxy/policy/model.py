@@ -154,6 +154,12 @@ class When(Surroundings):
     flags: Flags | None = None
 
 
+class Shadow(Model):
+    """A rule on trial: what it would refuse is recorded, and not refused."""
+
+    until: Word
+
+
 class Rule(Model):
     """One readable sentence of the policy: exactly one of `permit` and `forbid`."""
 
@@ -162,6 +168,7 @@ class Rule(Model):
     hint: str = ""
     when: When = When()
     unless: Surroundings = Surroundings()
+    shadow: Shadow | None = None
     permit: Acts | None = None
     forbid: Acts | None = None
     quarantine: bool = False

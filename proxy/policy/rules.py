@@ -42,6 +42,7 @@ class CompiledRule:
         hint: what to do instead.
         names_columns: the rule tells the columns of a relation apart.
         names_databases: the rule asks for the database.
+        shadow_until: until when it is in shadow, as the document says it; "" for never.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class CompiledRule:
         "permits",
         "quarantines",
         "reason",
+        "shadow_until",
         "survives_quarantine",
     )
 
@@ -64,6 +66,7 @@ class CompiledRule:
         self.quarantines = rule.quarantine
         self.reason = rule.reason or ""
         self.hint = rule.hint
+        self.shadow_until = rule.shadow.until if rule.shadow is not None else ""
         self.names_databases = rule.when.databases is not None
         self._when = _Conditions(rule.when, document)
         acts = rule.permit if rule.permit is not None else rule.forbid

@@ -1,9 +1,10 @@
 """What a decision hangs on beside the statement: where from, as what, and when.
 
 The conditions of a role's rules (`networks`, `applications`, `during`) are compiled
-once. A *situation* is the set of rules that have no say now, with the instant until
-which that is so: a verdict is made in a situation, and never outlives it. Time
-comes in with the call. Where something is not known, the answer is the strict one: a
+once. A *situation* is the set of rules that have no say now, and of those that are on
+trial (in shadow), with the instant until which that is so: a verdict is made in a
+situation, and never outlives it. Time comes in with the call.
+Where something is not known, the answer is the strict one: a
 permit that hangs on it does not count, a forbid does. Pure.
 Next: `proxy.policy.evaluate`, which decides in a situation.
 """
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from proxy.policy.networks import Networks
 from proxy.policy.patterns import Pattern
-from proxy.policy.windows import CompiledWindow
+from proxy.policy.windows import CompiledWindow, end_of_trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,18 +46,24 @@ class Circumstances(Struct, frozen=True):
 
 
 class Situation(Struct, frozen=True):
-    """Which rules of a role have no say now.
+    """Which rules of a role have no say now, and which are only on trial.
 
     Attributes:
         asleep: ids of the rules whose conditions do not hold.
+        shadowed: ids of the rules that are in shadow: a forbid that does not refuse, a
+            permit whose absence is tried. Not so when its time is over: the forbid
+            refuses then, and the permit is asleep.
     """
 
     asleep: frozenset[str] = frozenset()
+    shadowed: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """Tells situations of one policy and role apart; "" for the plain one."""
-        return ",".join(sorted(self.asleep))
+        if not self.asleep and not self.shadowed:
+            return ""
+        return f"{','.join(sorted(self.asleep))}~{','.join(sorted(self.shadowed))}"
 
 
 PLAIN: Final = Situation()
@@ -100,7 +107,14 @@ class Situations:
         if around.at is not None:
             for rule in self._rules:
                 until = min(until, rule.steady_until(around.at))
-        return Spell(Situation(asleep) if asleep else PLAIN, until)
+        shadowed = frozenset(
+            rule.id
+            for rule in self._rules
+            if rule.id not in asleep and rule.is_in_shadow(around)
+        )
+        if not asleep and not shadowed:
+            return Spell(PLAIN, until)
+        return Spell(Situation(asleep, shadowed), until)
 
     def unknown(self, around: Circumstances) -> list[Need]:
         """What rules hang on that these circumstances leave open."""
@@ -113,27 +127,46 @@ class Situations:
 
 
 class RuleConditions:
-    """`when` and `unless` of a rule, as far as they do not ask for the statement."""
+    """`when` and `unless` of a rule, as far as they do not ask for the statement.
 
-    __slots__ = ("_permits", "_unless", "_when", "id", "needs")
+    And until when it is in shadow.
+    """
+
+    __slots__ = ("_permits", "_shadow_until", "_unless", "_when", "id", "needs")
 
     def __init__(self, rule: Rule, document: Document) -> None:
         self.id = rule.id
         self._permits = rule.permit is not None
         self._when = _Conditions(rule.when, document)
         self._unless = _Conditions(rule.unless, document)
-        self.needs = tuple(dict.fromkeys([*self._when.needs, *self._unless.needs]))
+        shadow = rule.shadow
+        self._shadow_until = None if shadow is None else end_of_trial(shadow.until)
+        needs = [*self._when.needs, *self._unless.needs]
+        if shadow is not None:
+            needs.append("at")
+        self.needs = tuple(dict.fromkeys(needs))
 
     def is_awake(self, around: Circumstances) -> bool:
         """Whether the rule has a say; a permit needs certainty, a forbid none."""
         here = self._when.hold(around)
         if self._unless.needs:
             here = _both(here, _opposite(self._unless.hold(around)))
-        return here is True if self._permits else here is not False
+        if not self._permits:
+            return here is not False
+        # What was tried, to do without this permit, becomes so when the time is over.
+        is_void = self._shadow_until is not None and not self.is_in_shadow(around)
+        return here is True and not is_void
+
+    def is_in_shadow(self, around: Circumstances) -> bool:
+        """Whether the rule is on trial; not so where the time is not known."""
+        end, at = self._shadow_until, around.at
+        return end is not None and at is not None and at < end
 
     def steady_until(self, at: float) -> float:
         """An instant before which the clock does not change that."""
-        return min(self._when.steady_until(at), self._unless.steady_until(at))
+        until = min(self._when.steady_until(at), self._unless.steady_until(at))
+        end = self._shadow_until
+        return until if end is None or end <= at else min(until, end)
 
 
 class _Conditions:

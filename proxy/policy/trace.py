@@ -15,6 +15,7 @@ from msgspec import Struct
 from proxy.policy import invariants, refusals
 from proxy.policy.acts import acts_of, column_acts
 from proxy.policy.evaluate import EMPTY
+from proxy.policy.trial import enforced
 from proxy.sql.facts import STRONGEST_FIRST, SettingChange
 from proxy.sql.functions import EFFECTS
 
@@ -51,6 +52,8 @@ class ActTrace(Struct, frozen=True):
         permitted_by: permits that cover it and hold now.
         suspended: permits that cover it, but not in quarantine.
         elsewhere: rules that list it for other statements: their `when` does not hold.
+        on_trial: rules in shadow that list it: forbids that do not refuse it, and
+            permits whose absence is tried.
     """
 
     act: Act
@@ -59,6 +62,7 @@ class ActTrace(Struct, frozen=True):
     permitted_by: tuple[CompiledRule, ...] = ()
     suspended: tuple[CompiledRule, ...] = ()
     elsewhere: tuple[CompiledRule, ...] = ()
+    on_trial: tuple[CompiledRule, ...] = ()
 
 
 class StatementTrace(Struct, frozen=True):
@@ -120,17 +124,21 @@ def trace(
 def _statement(
     role: RolePolicy, facts: Facts, context: Context, effects: Mapping[str, Effect]
 ) -> StatementTrace:
-    applying = role.applying(facts, context)
+    having = role.applying(facts, context)
+    shadowed = role.shadowed(context)
+    applying = enforced(having, shadowed)
+    trials = [rule for rule in having if rule.id in shadowed]
     columns = column_acts(facts) if role.asks_columns else []
     here = [use for use in columns if not use.is_behind]
     acts = tuple(
-        _act(role, act, applying, is_quarantined=context.quarantined)
+        _act(role, act, applying, trials=trials, is_quarantined=context.quarantined)
         for act in (*acts_of(facts, effects), *here)
     )
     hidden: list[Act] = [*facts.behind]
     hidden += [use for use in columns if use.is_behind]
     behind = [
-        _act(role, act, applying, is_quarantined=context.quarantined) for act in hidden
+        _act(role, act, applying, trials=trials, is_quarantined=context.quarantined)
+        for act in hidden
     ]
     # A permit need not name what is behind a view.
     acts += tuple(each for each in behind if each.standing is Standing.FORBIDDEN)
@@ -162,9 +170,11 @@ def _act(
     act: Act,
     applying: Sequence[CompiledRule],
     *,
+    trials: Sequence[CompiledRule],
     is_quarantined: bool,
 ) -> ActTrace:
     listing = [rule for rule in role.rules if rule.covers(act)]
+    on_trial = tuple(rule for rule in listing if rule in trials)
     here = [rule for rule in listing if rule in applying]
     forbidden_by = tuple(rule for rule in here if not rule.permits)
     permits = [rule for rule in here if rule.permits]
@@ -185,5 +195,6 @@ def _act(
         forbidden_by,
         permitted_by,
         tuple(rule for rule in permits if rule not in permitted_by),
-        tuple(rule for rule in listing if rule not in here),
+        tuple(rule for rule in listing if rule not in here and rule not in on_trial),
+        on_trial,
     )

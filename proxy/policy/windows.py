@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -145,12 +146,18 @@ def zone_named(name: str) -> ZoneInfo:
     Raises:
         WindowError: there is none of that name.
     """
-    known = available_timezones()
+    known = _known_zones()
     if name not in known:
         found = nearest(name, known)
         near = found if found.startswith("; did") else "; such as Europe/Zurich or UTC"
         raise WindowError("timezone", f'no time zone "{name}"{near}')
     return ZoneInfo(name)
+
+
+@cache
+def _known_zones() -> frozenset[str]:
+    """Every name, once: to gather them is to walk a folder of hundreds of files."""
+    return frozenset(available_timezones())
 
 
 def days_of(words: Sequence[str]) -> frozenset[int]:
@@ -209,6 +216,29 @@ def date_of(text: str, key: str) -> date:
     except ValueError:
         message = f'"{text}" is no date: write it as 2026-12-31'
         raise WindowError(key, message) from None
+
+
+def end_of_trial(text: str) -> float:
+    """When a trial is over: after a day (2026-12-31, in UTC), or at an instant.
+
+    Raises:
+        WindowError: it is neither.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        try:
+            return moment_of(text)
+        except ValueError:
+            message = (
+                f'"{text}" is no end of a trial: write a last day, 2026-12-31, or an '
+                "instant with its offset, 2026-12-31T18:00+01:00"
+            )
+            raise WindowError("until", message) from None
+    if day == date.max:
+        raise WindowError("until", f'"{text}" never comes')
+    following = day + timedelta(days=1)
+    return datetime.combine(following, time(), UTC).timestamp()
 
 
 def moment_of(text: str) -> float:

@@ -47,6 +47,15 @@ def may_login(policy: Policy, role: str) -> Decision:
     return Decision(allowed=True, rule="login", reason="the role may log in")
 
 
+def why_out(request: LoginRequest, policy: Policy, identities: Identities) -> str:
+    """Why a session may not go on under what was just read, "" if it may."""
+    identity = identities.find(request.identity)
+    if identity is None or identity.disabled or identity.role != request.role:
+        return f'identity "{request.identity}" was removed or changed'
+    decision = may_login(policy, request.role)
+    return "" if decision.allowed else f"the policy changed: {decision.reason}"
+
+
 def unserved(settings: UpstreamSettings, database: str) -> ErrorReport | None:
     """The refusal of a database that is not served, or None."""
     if settings.serves(database):

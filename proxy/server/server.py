@@ -18,9 +18,9 @@ from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
-from proxy.policy.decision import Context
-from proxy.policy.situation import Circumstances
-from proxy.server.admission import Rates, Slots, may_login
+from proxy.policy.decision import Context, Decision
+from proxy.policy.situation import Circumstances, Situation
+from proxy.server.admission import Rates, Slots, may_login, why_out
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
 from proxy.server.control import Numbers
@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.metrics import Metrics
-    from proxy.policy.decision import Decision
     from proxy.policy.model import RoleLimits
-    from proxy.policy.situation import Situation
     from proxy.server.admission import Slot
     from proxy.server.committer import Committer
     from proxy.server.dial import Dialled, Dialler
@@ -148,8 +146,7 @@ class Server:
         self, address: str, role: str, wish: Wish, name: str, value: str
     ) -> Decision:
         around = Circumstances(address, wish.application_name, self.now())
-        situation = self.policy.situation(role, around)
-        context = Context(database=wish.database, situation=situation)
+        context = Context(wish.database, situation=self.policy.situation(role, around))
         return self.policy.decide_setting(role, name, value, context)
 
     def limits_of(self, role: str) -> RoleLimits:
@@ -201,7 +198,9 @@ class Server:
             now=self.now,
         )
         session = Session(
-            surroundings.adopt(rules.situations, self._judge_of(request)),
+            surroundings.adopt(
+                rules.situations, partial(self._judge, request.role, request.database)
+            ),
             records,
             token=secrets.token_hex(8),
             clock=self.clock,
@@ -237,9 +236,12 @@ class Server:
                     backend_pid=ready.pid,
                     policy=self.policy.version,
                     settings=dict(request.settings),
+                    shadow=dict(request.shadows),
                 )
             )
         )
+        for _, shadow in request.shadows:
+            self.metrics.tally.would_refuse(request.role, shadow.rule)
         client.write(
             ready.relay
             + ready.notices
@@ -278,9 +280,6 @@ class Server:
         self.farewells.add(
             Farewell(link, grace_s=grace_s, ended=self.farewells.discard)
         )
-
-    def _judge_of(self, request: LoginRequest) -> Callable[[Situation], Judge]:
-        return partial(self._judge, request.role, request.database)
 
     def _judge(self, role: str, database: str, situation: Situation) -> Judge:
         key = (role, database, situation)
@@ -380,7 +379,7 @@ class Server:
         self._rates.keep(self.identities)
         ended = 0
         for link in list(self.links):
-            reason = self._why_out(link.request)
+            reason = why_out(link.request, self.policy, self.identities)
             if reason:
                 link.expel(reason)
                 ended += 1
@@ -401,16 +400,10 @@ class Server:
         request, surroundings = link.request, link.session.surroundings
         if surroundings is not None:
             situations = self.policy.role(request.role).situations
-            surroundings.adopt(situations, self._judge_of(request))
+            surroundings.adopt(
+                situations, partial(self._judge, request.role, request.database)
+            )
             link.session.look_again()
-
-    def _why_out(self, request: LoginRequest) -> str:
-        """Why this session may not go on under what was just read, "" if it may."""
-        identity = self.identities.find(request.identity)
-        if identity is None or identity.disabled or identity.role != request.role:
-            return f'identity "{request.identity}" was removed or changed'
-        decision = may_login(self.policy, request.role)
-        return "" if decision.allowed else f"the policy changed: {decision.reason}"
 
     def _renew_secrets(self, keys: tuple[Key, ...]) -> None:
         """Certificate, CA, passwords: a renewed one counts, a broken one does not."""

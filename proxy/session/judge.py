@@ -54,6 +54,7 @@ class Judged:
         renames: whether a statement touches prepared-statement or cursor names.
         executes: whether it runs something prepared, which the text does not show.
         copies_in: whether a statement reads COPY data from the client.
+        shadow: id of the rule in shadow that would refuse it, "" for none.
         under: which policy decided, in what situation, and whether in quarantine.
     """
 
@@ -65,6 +66,7 @@ class Judged:
         "fragment",
         "kind",
         "renames",
+        "shadow",
         "statements",
         "text",
         "under",
@@ -88,6 +90,7 @@ class Judged:
         self.statements = statements
         self.decision = decision
         self.kind = str(decision.kind)
+        self.shadow = decision.shadow.rule if decision.shadow is not None else ""
         self.fragment = fragment
         self.renames = renames
         self.executes = executes

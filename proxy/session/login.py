@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from proxy.auth.identities import Identity
     from proxy.auth.secrets import ScramSecret
-    from proxy.policy.decision import Decision
+    from proxy.policy.decision import Decision, ShadowRefusal
 
 _UNENCRYPTED_DETAIL: Final = (
     "This could be either a client-software bug or evidence of an attempted "
@@ -309,7 +309,7 @@ class Login:
         if answer is None or identity is None or wish is None or exchange is None:
             raise self._wrong_password()
         self._send(AuthenticationSASLFinal(answer).encode())
-        self._admit(identity, wish)
+        shadows = self._admit(identity, wish)
         self.phase = Phase.AUTHENTICATED
         self._send(AuthenticationOk().encode())
         request = LoginRequest(
@@ -321,6 +321,7 @@ class Login:
             wish.minor,
             self._tls,
             matched_secret=exchange.matched or 0,
+            shadows=tuple(shadows),
         )
         self._effects.append(Authenticated(request))
 
@@ -337,8 +338,8 @@ class Login:
             operator_note=self._doom or "the password is wrong",
         )
 
-    def _admit(self, identity: Identity, wish: Wish) -> None:
-        """Everything that only a proven person may be told."""
+    def _admit(self, identity: Identity, wish: Wish) -> list[tuple[str, ShadowRefusal]]:
+        """Everything that only a proven person may be told; what is on trial."""
         if not identity.may_come_from(self._client_address):
             raise RefusedLoginError(
                 f'"{identity.name}" may not log in from {self._client_address}',
@@ -354,10 +355,14 @@ class Login:
                 detail=f"Rule {decision.rule}.",
                 hint=decision.hint,
             )
+        shadows = []
         for name, value in wish.settings:
             decision = self._rules.judge_setting(identity.role, wish, name, value)
             if not decision.allowed:
                 raise refused_setting(name, decision)
+            if decision.shadow is not None:
+                shadows.append((name, decision.shadow))
+        return shadows
 
     def _send(self, data: bytes) -> None:
         self._effects.append(Send(data))

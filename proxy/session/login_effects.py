@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.errors import ErrorReport
-    from proxy.policy.decision import Decision
+    from proxy.policy.decision import Decision, ShadowRefusal
     from proxy.session.wish import Outcome, Wish
     from proxy.wire.startup import CancelRequest
 
@@ -33,6 +33,7 @@ class LoginRequest:
         minor: minor protocol version spoken with this client: 0, 1 or 2.
         tls: whether the connection is encrypted.
         matched_secret: index of the identity's secret that was proven.
+        shadows: names of settings that a rule in shadow would have refused, with that.
     """
 
     identity: str
@@ -43,6 +44,7 @@ class LoginRequest:
     minor: int
     tls: bool
     matched_secret: int = 0
+    shadows: tuple[tuple[str, ShadowRefusal], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,6 +301,8 @@ class Session:
         self.tally.statement(
             self.judge.role, judged.kind, rule="", decision_s=self.decision_s
         )
+        if judged.shadow:
+            self.tally.would_refuse(self.judge.role, judged.shadow)
         self.decision_s = 0.0
         execution = Execution(serial, judged, self.clock())
         execution.piece = len(self.to_backend)

@@ -136,7 +136,7 @@ def test_tail_filters_and_prints_json(log: Path) -> None:
     ("option", "message"),
     [
         (["--since", "soon"], '"soon" is not a time'),
-        (["--decision", "perhaps"], 'is "allow" or "deny", not "perhaps"'),
+        (["--decision", "perhaps"], 'is "allow", "deny" or "shadow", not "perhaps"'),
         (["--kind", "login"], 'no kind "login"; known: statement, outcome, '),
     ],
 )

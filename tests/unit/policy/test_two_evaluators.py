@@ -65,6 +65,7 @@ class Naive:
     def __init__(self, document: Any, around: Circumstances) -> None:
         self.document = document
         self.around = around
+        self.awake: dict[str, bool] = {}
         self.model = document.model
 
     def words(self, words: Any) -> list[str]:
@@ -107,39 +108,45 @@ class Naive:
         )
 
     def is_awake(self, rule: Any) -> bool:
-        """By worlds: what is not known may be anything; a permit must hold in all."""
-        around = self.around
-        worlds = itertools.product(
-            ADDRESSES if around.address is None else [around.address],
-            APPLICATIONS if around.application is None else [around.application],
-            INSTANTS if around.at is None else [around.at],
-        )
-        holds = [
-            self.around_fits(rule.when, *world)
-            and not (
-                rule.unless.model_fields_set and self.around_fits(rule.unless, *world)
-            )
-            for world in worlds
-        ]
-        return all(holds) if rule.permit else any(holds)
+        if rule.id not in self.awake:
+            self.awake[rule.id] = self.holds(rule)
+        return self.awake[rule.id]
 
-    def around_fits(self, around: Any, address: str, name: str, at: float) -> bool:
-        here = ipaddress.ip_address(address)
-        when = datetime.fromtimestamp(at, UTC)
-        return (
-            (
-                around.networks is None
-                or any(here in ipaddress.ip_network(each) for each in around.networks)
+    def holds(self, rule: Any) -> bool:
+        """By worlds: what is not known holds or does not; a permit must in all."""
+        when, unless = self.truths(rule.when), self.truths(rule.unless)
+        worlds = [
+            all(world[: len(when)]) and not (unless and all(world[len(when) :]))
+            for world in itertools.product(*when, *unless)
+        ]
+        return all(worlds) if rule.permit else any(worlds)
+
+    def truths(self, around: Any) -> list[list[bool]]:
+        """For each condition whether it holds, or both."""
+        here = self.around
+        found = []
+        if around.networks is not None:
+            found.append(
+                [True, False]
+                if here.address is None
+                else [
+                    any(
+                        ipaddress.ip_address(here.address) in ipaddress.ip_network(each)
+                        for each in around.networks
+                    )
+                ]
             )
-            and (around.applications is None or like(around.applications, name))
-            and (
-                around.during is None
-                or any(
-                    each.hours[0][:2] <= when.strftime("%H") < each.hours[0][6:8]
-                    for each in around.during
-                )
-            )
-        )
+        if around.applications is not None:
+            name = here.application
+            fits = [True, False] if name is None else [like(around.applications, name)]
+            found.append(fits)
+        if around.during is not None:
+            found.append([True, False])
+            if here.at is not None:
+                hour = datetime.fromtimestamp(here.at, UTC).strftime("%H")
+                spans = [each.hours[0] for each in around.during]
+                found[-1] = [any(span[:2] <= hour < span[6:8] for span in spans)]
+        return found
 
     def lists(self, acts: Any, dimension: str, act: Any, *, forbids: bool) -> bool:
         if acts.everything:
@@ -204,11 +211,23 @@ class Naive:
             for value in each.values
         )
 
-    def verdict(self, role: str, facts: Facts, context: Context) -> tuple[bool, bool]:
+    def in_shadow(self, rule: Any) -> bool:
+        if rule.shadow is None or self.around.at is None:
+            return False
+        return self.around.at < int(rule.shadow.until[11:13]) * 3600
+
+    def verdict(
+        self, role: str, facts: Facts, context: Context, *, in_earnest: bool = False
+    ) -> tuple[bool, bool]:
+        """With `in_earnest`, as if every trial were over."""
         rules = [
             rule
             for rule in self.document.rules_of(self.model.roles[role])
             if self.applies(rule, facts, context)
+            and (
+                rule.shadow is None
+                or (self.in_shadow(rule) and not in_earnest) == bool(rule.permit)
+            )
         ]
         acts = list(self.acts(facts))
         if any(each.name == "" and each.value != PG_DUMP for each in facts.settings):
@@ -235,7 +254,6 @@ KINDS = ["read", "ddl", "session"]
 ADDRESSES = ["10.0.0.1", "10.1.0.1", "2001:db8::1"]
 APPLICATIONS = ["psql", "bi", ""]
 INSTANTS = [hour * 3600.0 for hour in (3, 9, 12, 17, 23)]
-"""All that tell the conditions below apart, so that any other is like one of them."""
 ACTIONS = ["select", "drop table", "drop view"]
 FLAGS = ["into", "cascade"]
 SETTINGS = ["jit", "role", "app.tenant"]
@@ -330,6 +348,9 @@ def documents(draw: st.DrawFn) -> str:
     for number in range(draw(st.integers(0, 5))):
         rule: dict[str, Any] = {"id": f"r{number}", "when": draw(when), "reason": "x"}
         rule["unless"] = draw(unless)
+        if draw(st.integers(0, 3)) == 0:
+            hour = draw(st.sampled_from(["04", "13"]))
+            rule["shadow"] = {"until": f"1970-01-01T{hour}:00Z"}
         if draw(st.booleans()):
             rule |= {"permit": draw(acts), "in_quarantine": draw(st.booleans())}
         else:
@@ -433,6 +454,17 @@ def test_the_two_agree(
         decision = policy.decide("r", [facts], context)
         expected = naive.verdict("r", facts, context)
         assert (decision.allowed, decision.quarantines) == expected, decision
+        earnest = naive.verdict("r", facts, context, in_earnest=True)
+        if decision.allowed:
+            shadow = decision.shadow
+            assert (shadow is None) == earnest[0]
+            assert shadow is None or shadow.quarantines == earnest[1]
+            by_id = {
+                each.id: each for each in document.rules_of(naive.model.roles["r"])
+            }
+            assert shadow is None or naive.in_shadow(by_id[shadow.rule])
+        else:
+            assert decision.shadow is None
         assert decision.rule != "internal-error"
         assert decision.reason
 
