@@ -8,11 +8,23 @@
 -- For a role of each person beside these: deploy/person.sql.
 -- `owner` owns the tables: not a superuser. For another database of the same server run
 -- it again; roles that exist are kept, their passwords are set anew.
+--   -v reader=NAME -v migrator=NAME    other names than pgwarden_reader, pgwarden_migrator
+--   -v public_functions=revoke         take from PUBLIC the functions at the end, too
+--
+-- `pgwarden doctor --fix-sql` prints this file, `pgwarden doctor` tells what is missing.
 \set ON_ERROR_STOP on
+\if :{?reader}
+\else
+  \set reader pgwarden_reader
+\endif
+\if :{?migrator}
+\else
+  \set migrator pgwarden_migrator
+\endif
 BEGIN;
 
-SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgwarden_reader') AS create_reader,
-       NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgwarden_migrator') AS create_migrator,
+SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'reader') AS create_reader,
+       NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'migrator') AS create_migrator,
        CASE
          WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner')
          THEN 'there is no such role as the owner: name the one that owns your tables'
@@ -30,30 +42,30 @@ SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgwarden_reader') AS cr
   \gexec
 \endif
 \if :create_reader
-  CREATE ROLE pgwarden_reader;
+  CREATE ROLE :"reader";
 \endif
 \if :create_migrator
-  CREATE ROLE pgwarden_migrator;
+  CREATE ROLE :"migrator";
 \endif
 
 -- Lock (c): the role of developers' sessions holds SELECT and nothing else. Not by
 -- membership in pg_read_all_data, which may also read pg_authid.
-ALTER ROLE pgwarden_reader LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
+ALTER ROLE :"reader" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
     NOBYPASSRLS NOINHERIT PASSWORD :'reader_secret';
-ALTER ROLE pgwarden_reader SET default_transaction_read_only = on;
-ALTER ROLE pgwarden_reader SET idle_in_transaction_session_timeout = '10min';
-ALTER ROLE pgwarden_reader SET statement_timeout = '5min';
+ALTER ROLE :"reader" SET default_transaction_read_only = on;
+ALTER ROLE :"reader" SET idle_in_transaction_session_timeout = '10min';
+ALTER ROLE :"reader" SET statement_timeout = '5min';
 
 -- The deploy job acts as the owner, so that what it creates belongs to the same role as
 -- everything else.
-ALTER ROLE pgwarden_migrator LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
+ALTER ROLE :"migrator" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
     NOBYPASSRLS PASSWORD :'migrator_secret';
-GRANT :"owner" TO pgwarden_migrator;
+GRANT :"owner" TO :"migrator";
 SELECT current_database() AS database
 \gset
-ALTER ROLE pgwarden_migrator IN DATABASE :"database" SET role = :'owner';
+ALTER ROLE :"migrator" IN DATABASE :"database" SET role = :'owner';
 
-GRANT CONNECT ON DATABASE :"database" TO pgwarden_reader, pgwarden_migrator;
+GRANT CONNECT ON DATABASE :"database" TO :"reader", :"migrator";
 GRANT CREATE ON DATABASE :"database" TO :"owner"; -- CREATE SCHEMA, trusted extensions
 REVOKE TEMPORARY ON DATABASE :"database" FROM PUBLIC;
 GRANT TEMPORARY ON DATABASE :"database" TO :"owner"; -- add the application's role
@@ -61,21 +73,40 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC; -- the default since PostgreSQL 15
 GRANT USAGE, CREATE ON SCHEMA public TO :"owner";
 
 -- What is there now, in every schema of yours ...
-SELECT format('GRANT USAGE ON SCHEMA %I TO pgwarden_reader', nspname),
-       format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO pgwarden_reader', nspname),
-       format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO pgwarden_reader', nspname)
+SELECT format('GRANT USAGE ON SCHEMA %I TO %I', nspname, :'reader'),
+       format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', nspname, :'reader'),
+       format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I', nspname, :'reader')
 FROM pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 \gexec
 -- ... and what migrations will add.
-ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT USAGE ON SCHEMAS TO pgwarden_reader;
-ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT SELECT ON TABLES TO pgwarden_reader;
-ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT SELECT ON SEQUENCES TO pgwarden_reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT USAGE ON SCHEMAS TO :"reader";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT SELECT ON TABLES TO :"reader";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" GRANT SELECT ON SEQUENCES TO :"reader";
+
+-- Worth doing with -v public_functions=revoke, once you know that your application does
+-- not rely on PUBLIC for it: a READ ONLY transaction stops none of these on every version.
+\if :{?public_functions}
+SELECT format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', oid::regprocedure)
+FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname IN (
+    'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_open', 'lo_put', 'lo_truncate',
+    'lo_truncate64', 'lo_unlink', 'lowrite', 'lo_import', 'lo_export',
+    'pg_logical_emit_message', 'pg_notify', 'pg_terminate_backend', 'pg_cancel_backend',
+    'pg_advisory_lock', 'pg_advisory_lock_shared', 'pg_advisory_xact_lock',
+    'pg_advisory_xact_lock_shared', 'pg_try_advisory_lock', 'pg_try_advisory_lock_shared',
+    'pg_try_advisory_xact_lock', 'pg_try_advisory_xact_lock_shared', 'query_to_xml',
+    'query_to_xmlschema', 'query_to_xml_and_xmlschema', 'cursor_to_xml', 'cursor_to_xmlschema',
+    'ts_stat', 'pg_import_system_collations')
+\gexec
+-- Migration tools take an advisory lock so that two deploys don't run at once.
+SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I, %I', oid::regprocedure, :'owner', :'migrator')
+FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname IN (
+    'pg_advisory_lock', 'pg_advisory_lock_shared', 'pg_advisory_xact_lock',
+    'pg_advisory_xact_lock_shared', 'pg_try_advisory_lock', 'pg_try_advisory_lock_shared',
+    'pg_try_advisory_xact_lock', 'pg_try_advisory_xact_lock_shared')
+\gexec
+\endif
 
 COMMIT;
-
--- Worth doing by hand, once you know that your application does not rely on PUBLIC for
--- it: a READ ONLY transaction stops none of these on every version.
---   REVOKE EXECUTE ON FUNCTION pg_notify(text, text), lo_create(oid), lo_unlink(oid),
---       lo_from_bytea(oid, bytea), pg_terminate_backend(int, bigint),
---       pg_cancel_backend(int) FROM PUBLIC;

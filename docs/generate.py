@@ -17,6 +17,10 @@ from pydantic import BaseModel
 
 from docs import policy_words
 from proxy.cli.main import app
+from proxy.doctor.checks_code import EXTENSIONS
+from proxy.doctor.checks_roles import PREDEFINED
+from proxy.doctor.findings import KINDS
+from proxy.doctor.script import roles_script
 from proxy.exposition import reference_page
 from proxy.policy import model as policy
 from proxy.settings import Address, Settings
@@ -35,6 +39,7 @@ def pages() -> dict[str, str]:
     """Every generated page, by its file name in docs/reference."""
     return {
         "cli.md": cli_page(),
+        "findings.md": findings_page(),
         "metrics.md": reference_page(),
         "policy.md": policy_page(),
         "settings.md": settings_page(),
@@ -273,6 +278,61 @@ def _policy_default(field: FieldInfo) -> str:
     return f"`{shown}`".replace("'", '"')
 
 
+# --- the doctor --------------------------------------------------------------
+
+_FINDINGS_HEAD = f"""\
+# Findings of the doctor
+
+{_MADE}
+What `pgwarden doctor` can find. How to use it is [check your roles](../how-to/check-your-roles.md).
+
+How bad a finding is depends on the login: *reader* is the login of a role that the policy calls `read_only`, *writer* any other, a
+migrator's for example. Of a reader any power to write is critical. A migrator owns tables, and must not be more than that. A login that a
+read-only role shares with another is measured as a reader.
+
+Only **critical** findings count for the exit status.
+The SQL comes with warnings and critical findings, is run by a superuser in the database that the finding names, and is meant to be read first. A note
+has none: what it tells is expected.
+"""
+
+_FINDINGS_PROOF = """
+## Looked up, and tried
+
+| What | How |
+| --- | --- |
+| `lock-b` | Tried. In a session begun with pgwarden's own startup packet, `DELETE FROM pg_catalog.pg_am WHERE false` must be refused with 25006. It touches no row, and a catalog has no triggers. |
+| `lock-c` | Tried, with read-only switched off in a transaction that is rolled back: the same statement must be refused with 42501, and so must `LOCK TABLE ... IN ROW EXCLUSIVE MODE NOWAIT`, which wants a privilege to write, on up to 20 tables. No code of the database's runs. Not on a standby, where nothing can be written. |
+| `pooler`, `between` | Tried, with two connections at once: whose backend is it? |
+| everything else | Looked up in the catalogs: access control lists, owners, memberships, whoever granted them. So a superuser's findings are also those that would remain if it were none. |
+
+Not looked at: what a function does inside, rows that policies hide, other databases than the served ones.
+"""
+
+
+def findings_page() -> str:
+    """Every finding of the doctor."""
+    text = _FINDINGS_HEAD
+    for title, of_server in (
+        ("Of the login and the server", True),
+        ("Of a database", False),
+    ):
+        text += f"\n## {title}\n\n| Finding | Reader | Writer | What it means | What mends it |\n"
+        text += "| --- | --- | --- | --- | --- |\n"
+        for kind, row in KINDS.items():
+            if row.is_of_server is of_server:
+                writer = "" if row.writer is None else row.writer.value
+                text += _row(f"`{kind}`", row.reader.value, writer, row.means, row.mend)
+    text += "\n## Predefined roles\n\nOther roles whose names begin with `pg_` are critical: they are not known to this version.\n\n"
+    text += "| Role | Reader | Writer | Because it |\n| --- | --- | --- | --- |\n"
+    for name, (reader, role_writer, why) in PREDEFINED.items():
+        text += _row(f"`{name}`", reader.value, role_writer.value, why)
+    text += (
+        "\n## Extensions that are told\n\n| Extension | What it does |\n| --- | --- |\n"
+    )
+    text += "".join(_row(f"`{name}`", why) for name, why in EXTENSIONS.items())
+    return text + _FINDINGS_PROOF
+
+
 # --- shared ------------------------------------------------------------------
 
 
@@ -293,7 +353,10 @@ def _row(*cells: str | None) -> str:
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages, and the script that `doctor --fix-sql` prints."""
+    (FOLDER.parents[1] / "deploy" / "roles.sql").write_text(
+        roles_script(), encoding="utf-8"
+    )
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 

@@ -25,6 +25,7 @@ from proxy.errors import PgwardenError
 COMMANDS: Final = {
     "demo": "demo",
     "serve": "serve",
+    "doctor": "doctor",
     "check": "check",
     "explain": "explain",
     "replay": "replay",

@@ -17,7 +17,8 @@ import asyncpg
 
 from proxy.demo import roles, sample
 from proxy.demo.ground import Served
-from proxy.demo.roles import Login, quote_name
+from proxy.demo.roles import Login
+from proxy.doctor.quoting import quote_name
 from proxy.errors import ConfigError, PgwardenError, UnavailableError
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 Lock (c) of the design: whatever slips through the proxy, the reader's own role can't
 write. Pure text, so that the demo (asyncpg) and the tests (psycopg) run the very same
-statements. Imports `proxy.auth.secrets`. Next: `proxy.demo.sample`.
+statements. Imports `proxy.auth.secrets` and `proxy.doctor.risky`.
+Next: `proxy.demo.sample`.
 """
 
 from __future__ import annotations
@@ -12,29 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.auth.secrets import SALT_LENGTH, make_secret
+from proxy.doctor.quoting import quote_name, quote_text
+from proxy.doctor.risky import LOCKING_FUNCTIONS, RISKY_FUNCTIONS
 
 READER: Final = "pgwarden_reader"
 MIGRATOR: Final = "pgwarden_migrator"
-
-# What PUBLIC may call on a fresh server although it changes something, ends another
-# session, holds locks that block the application, or runs SQL out of a string. A read-
-# only transaction stops none of them on every version; the names that a version lacks
-# are skipped.
-_RISKY_FUNCTIONS: Final = (
-    "lo_creat", "lo_create", "lo_from_bytea", "lo_open", "lo_put", "lo_truncate",
-    "lo_truncate64", "lo_unlink", "lowrite", "lo_import", "lo_export",
-    "pg_logical_emit_message", "pg_notify", "pg_terminate_backend", "pg_cancel_backend",
-    "pg_advisory_lock", "pg_advisory_lock_shared", "pg_advisory_xact_lock",
-    "pg_advisory_xact_lock_shared", "pg_try_advisory_lock",
-    "pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock",
-    "pg_try_advisory_xact_lock_shared", "query_to_xml", "query_to_xmlschema",
-    "query_to_xml_and_xmlschema", "cursor_to_xml", "cursor_to_xmlschema", "ts_stat",
-    "pg_import_system_collations",
-)  # fmt: skip
-# Migration tools take an advisory lock so that two deploys don't run at once.
-_MIGRATOR_FUNCTIONS: Final = tuple(
-    name for name in _RISKY_FUNCTIONS if "advisory" in name
-)
 
 _PLAIN: Final = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
@@ -99,8 +82,8 @@ def fence_schema(logins: Logins) -> str:
     return f"""
         REVOKE CREATE ON SCHEMA public FROM PUBLIC;
         GRANT USAGE, CREATE ON SCHEMA public TO {migrator};
-        {_for_routines(_RISKY_FUNCTIONS, "REVOKE EXECUTE ON", "FROM PUBLIC")}
-        {_for_routines(_MIGRATOR_FUNCTIONS, "GRANT EXECUTE ON", f"TO {migrator}")}
+        {_for_routines(RISKY_FUNCTIONS, "REVOKE EXECUTE ON", "FROM PUBLIC")}
+        {_for_routines(LOCKING_FUNCTIONS, "GRANT EXECUTE ON", f"TO {migrator}")}
         ALTER DEFAULT PRIVILEGES FOR ROLE {migrator}
             REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
     """
@@ -207,16 +190,3 @@ def _for_routines(names: tuple[str, ...], before: str, after: str) -> str:
 def _inside_format(text: str) -> str:
     """For a part of a format() string inside single quotes."""
     return text.replace("%", "%%").replace("'", "''")
-
-
-def quote_name(name: str) -> str:
-    """An SQL identifier; the names here are ours or the operator's."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    """An SQL string, whatever standard_conforming_strings says (quote_literal_cstr)."""
-    doubled = text.replace("'", "''")
-    return (
-        " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
-    )

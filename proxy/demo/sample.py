@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from proxy.demo import roles
+from proxy.doctor.quoting import quote_name
 from proxy.errors import UnavailableError, reason_of
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ def shop_script(logins: Logins) -> str:
         BEGIN;
         SET LOCAL search_path = public;
         {roles.fence_schema(logins)}
-        SET LOCAL ROLE {roles.quote_name(logins.migrator.user)};
+        SET LOCAL ROLE {quote_name(logins.migrator.user)};
         {objects}
         GRANT EXECUTE ON FUNCTION order_total(bigint)
-            TO {roles.quote_name(logins.reader.user)};
+            TO {quote_name(logins.reader.user)};
         RESET ROLE;
         {roles.grant_reading(logins)}
         COMMIT;
@@ -79,7 +80,7 @@ def shop_script(logins: Logins) -> str:
 
 def database_script(database: str, logins: Logins) -> tuple[str, ...]:
     """Create and fence a database; CREATE DATABASE stands alone, so one by one."""
-    name = roles.quote_name(database)
+    name = quote_name(database)
     return (
         f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'",
         roles.fence_database(database, logins),

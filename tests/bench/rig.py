@@ -20,6 +20,7 @@ import trustme
 
 from proxy.demo import binaries, children, privileges, roles
 from proxy.demo.postgres import HOST, Cluster, ClusterPlan
+from proxy.doctor.quoting import quote_name
 from proxy.errors import UnavailableError
 from tests.bench.servers import Bouncer, Certificate, Login, Server, Upstream, Warden
 
@@ -251,7 +252,7 @@ class Rig:
 
     def grant(self) -> None:
         """Let the reader see what was made, and leave nothing to do for later."""
-        user = roles.quote_name(self.reader.user)
+        user = quote_name(self.reader.user)
         self.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}")
         self.execute("VACUUM (ANALYZE)")
         self.execute("CHECKPOINT")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -377,3 +380,29 @@ def test_a_raw_session_through_tls_ends_clean(encrypted: Proxy) -> None:
     eventually(
         lambda: metric(encrypted, 'pgwarden_sessions_open{role="developer"}') == 0
     )
+
+
+@pytest.mark.timeout(90)
+def test_the_doctor_verifies_the_server_too(encrypted: Proxy, files: Files) -> None:
+    """Over TLS as sessions do, or not at all."""
+
+    def doctor(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                *(sys.executable, "-P", "-m", "proxy.cli.main"),
+                *("doctor", "--config", str(encrypted.settings_path)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            env=dict(os.environ) | environment,
+        )
+
+    well = doctor()
+    assert (well.returncode, well.stderr) == (0, "")
+    assert "in postgres, shop, template1" in well.stdout
+    ill = doctor(PGWARDEN_UPSTREAM__TLS__CA=str(files.other_ca))
+    assert ill.returncode == 2
+    assert "upstream TLS" in ill.stderr
+    assert len(ill.stderr.splitlines()) == 1

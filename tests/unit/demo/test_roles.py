@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from proxy.demo import roles
 from proxy.demo.roles import Login, Logins
-
-
-@pytest.mark.parametrize(
-    ("name", "quoted"),
-    [("plain", '"plain"'), ('a"b', '"a""b"'), ("x; DROP", '"x; DROP"')],
-)
-def test_quotes_names(name: str, quoted: str) -> None:
-    assert roles.quote_name(name) == quoted
-
-
-@pytest.mark.parametrize(
-    ("text", "quoted"),
-    [("plain", "'plain'"), ("o'b", "'o''b'"), ("a\\'b", " E'a\\\\''b'")],
-)
-def test_quotes_texts(text: str, quoted: str) -> None:
-    assert roles.quote_text(text) == quoted
 
 
 def test_sends_scram_secrets_never_passwords() -> None:
