@@ -290,7 +290,7 @@ How bad a finding is depends on the login: *reader* is the login of a role that 
 migrator's for example. Of a reader any power to write is critical. A migrator owns tables, and must not be more than that. A login that a
 read-only role shares with another is measured as a reader.
 
-Only **critical** findings count for the exit status.
+Only **critical** findings count for the exit status and for the [gate of `pgwarden serve`](../how-to/check-your-roles.md#the-gate).
 The SQL comes with warnings and critical findings, is run by a superuser in the database that the finding names, and is meant to be read first. A note
 has none: what it tells is expected.
 """

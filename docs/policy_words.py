@@ -31,6 +31,8 @@ characters.
 
 MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.PolicyModel: "The document",
+    policy.DoctorGate: "`doctor`",
+    policy.Waiver: "An item of `waive`",
     policy.Role: "A role",
     policy.RoleLimits: "`limits`",
     policy.Login: "`login`",
@@ -65,10 +67,25 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "version": "1.",
         "name": "Shown in reasons and in `pgwarden policy show`.",
         "description": "One line for people.",
+        "doctor": "Whether [the doctor](../how-to/check-your-roles.md)'s critical findings "
+        "keep pgwarden from serving.",
         "lists": "Named lists of words; `@name` in a rule stands for all of them.",
         "settings": "Named groups of settings; `@name` under `settings` in a rule.",
         "rules": "Named groups of rules; roles `include` them.",
         "roles": "The roles, by name. Identities name one of them.",
+    },
+    policy.DoctorGate: {
+        "gate": "`pgwarden serve` serves only while no critical finding stands. Set it for "
+        "production.",
+        "waive": "Findings that do not count, for a while.",
+    },
+    policy.Waiver: {
+        "finding": "Its id, see [findings](findings.md).",
+        "login": "Name of an upstream login in the settings; `*` and `?` are wildcards.",
+        "database": "The same of the database. A finding of the whole server has none, "
+        "which only `*` fits.",
+        "until": "Last day (UTC) on which it counts, at most a year ahead: `2027-01-31`.",
+        "reason": "Why, for whoever reads the log.",
     },
     policy.Role: {
         "description": "One line for people.",

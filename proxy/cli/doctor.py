@@ -1,7 +1,7 @@
 """`pgwarden doctor`: what pgwarden's own logins could do if pgwarden were not there.
 
 Exit status 0: nothing critical. 1: something critical. 2: nobody could be asked.
-Next: `proxy.doctor.examine`.
+Next: `proxy.doctor.examine`; `proxy.cli.serve` has the gate.
 """
 
 from __future__ import annotations

@@ -15,13 +15,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 import uvloop
 
 from proxy.cli.output import counted
 from proxy.console.app import admin_app, admin_server, listen
+from proxy.doctor.gate import at_start, tell, watch, words_of
 from proxy.logs import configure
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
+from proxy.server.gate import Gate
 from proxy.server.run import (
     check_sources,
     open_sockets,
@@ -35,9 +38,12 @@ from proxy.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from proxy.doctor.gate import Passed
     from proxy.metrics import Snapshot
     from proxy.server.server import Server
     from proxy.settings import Settings
+
+_log = structlog.get_logger("server")
 
 
 def serve(
@@ -61,6 +67,7 @@ def serve(
     worker: Annotated[int | None, typer.Option(hidden=True)] = None,
     control_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     listen_fd: Annotated[list[int] | None, typer.Option(hidden=True)] = None,
+    gate_passed: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Guard a Postgres: listen for clients and judge every statement.
 
@@ -68,41 +75,67 @@ def serve(
     of the policy, the identities or the certificate does so by itself. SIGTERM lets
     running statements end, then stops. Exit status 2: the configuration can't be used.
 
+    Where the policy says so (`doctor: {gate: true}`, as production does), it refuses
+    to start while `pgwarden doctor` finds something critical. Where the database can't
+    be reached at the start it serves nobody until it could look.
+
     Before a restart or a reload: pgwarden serve --check --config pgwarden.yaml
     """
     settings = load_settings(config, os.environ)
     if is_check:
-        policy, identities, _ = check_sources(settings)
-        typer.echo(
-            f"{config} can be used: policy {policy.name} ({policy.version}), "
-            f"{counted(len(identities), 'identity', 'identities')}"
-        )
+        _check(config, settings)
         return
     configure(settings.log.format, settings.log.level)
     if worker is not None and control_fd is not None:
-        uvloop.run(_work(settings, worker, control_fd, listen_fd or []))
+        gate = Gate(gate_passed)
+        uvloop.run(_work(settings, worker, control_fd, listen_fd or [], gate=gate))
         return
     allow_descriptors()
-    if settings.workers > 1:
-        # One line of ours, not one of each worker.
-        check_sources(settings)
+    # One line of ours, not one of each worker; and before anybody can connect.
+    passed = at_start(settings, check_sources(settings).policy)
+    tell(passed.found)
+    if passed.note:
+        _log.error("gate_is_closed", problem=passed.note)
     sockets = open_sockets(settings)
     admin = settings.admin
     admin_socket = None if admin is None else listen(admin.host, admin.port)
     try:
         if settings.workers == 1:
-            uvloop.run(_serve_alone(settings, sockets, admin_socket))
+            uvloop.run(
+                _serve_alone(settings, sockets, admin_socket, Gate(passed.version))
+            )
         else:
-            uvloop.run(_supervise(config, settings, sockets, admin_socket))
+            command = _worker_command(config, passed)
+            uvloop.run(_supervise(command, settings, sockets, admin_socket))
     finally:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)
+
+
+def _check(config: Path, settings: Settings) -> None:
+    """Say whether a start would go well."""
+    policy, identities, _ = check_sources(settings)
+    passed = at_start(settings, policy)
+    typer.echo(
+        f"{config} can be used: policy {policy.name} ({policy.version}), "
+        f"{counted(len(identities), 'identity', 'identities')}"
+    )
+    for line in words_of(passed.found):
+        typer.echo(line)
+    if passed.note:
+        typer.echo(f"nobody would be served yet: {passed.note}", err=True)
+
+
+def _worker_command(config: Path, passed: Passed) -> list[str]:
+    command = [*worker_command(), "--config", str(config)]
+    return [*command, f"--gate-passed={passed.version}"] if passed.version else command
 
 
 async def _serve_alone(
     settings: Settings,
     sockets: list[socket.socket],
     admin_socket: socket.socket | None,
+    gate: Gate,
 ) -> None:
     """One process does everything."""
 
@@ -114,15 +147,15 @@ async def _serve_alone(
         async def problems() -> list[str]:
             return server.problems()
 
-        async with _admin(admin_socket, snapshot, problems):
+        async with _admin(admin_socket, snapshot, problems), _watched(server):
             write_ready_file(settings, sockets, admin_socket, [os.getpid()])
             yield
 
-    await serve_sessions(settings, sockets, around=around)
+    await serve_sessions(settings, sockets, gate=gate, around=around)
 
 
 async def _supervise(
-    config: Path,
+    command: Sequence[str],
     settings: Settings,
     sockets: list[socket.socket],
     admin_socket: socket.socket | None,
@@ -138,14 +171,19 @@ async def _supervise(
     supervisor = Supervisor(
         settings.workers,
         sockets,
-        command=[*worker_command(), "--config", str(config)],
+        command=command,
         drain_timeout_s=settings.limits.drain_timeout_s,
     )
     await supervisor.run(around)
 
 
 async def _work(
-    settings: Settings, worker: int, control_fd: int, listen_fds: Sequence[int]
+    settings: Settings,
+    worker: int,
+    control_fd: int,
+    listen_fds: Sequence[int],
+    *,
+    gate: Gate,
 ) -> None:
     """One worker of several: serves the parent's sockets, answers its questions."""
     control = socket.socket(fileno=control_fd)
@@ -175,7 +213,8 @@ async def _work(
         listening = server.tasks.spawn(listen_to_parent())
         channel.send(Ready())
         try:
-            yield
+            async with _watched(server):
+                yield
         finally:
             listening.cancel()
             channel.close()
@@ -186,8 +225,19 @@ async def _work(
         sockets,
         worker=worker,
         mock_key=first.mock_key,
+        gate=gate,
         around=around,
     )
+
+
+@asynccontextmanager
+async def _watched(server: Server) -> AsyncIterator[None]:
+    """The gate is looked after while the server runs."""
+    watching = server.tasks.spawn(watch(server))
+    try:
+        yield
+    finally:
+        watching.cancel()
 
 
 @asynccontextmanager

@@ -74,7 +74,12 @@ class Ports:
 
 
 def write_settings(
-    folder: DemoFolder, served: Served, ports: Ports, workers: int
+    folder: DemoFolder,
+    served: Served,
+    ports: Ports,
+    *,
+    workers: int,
+    policy: Path | None = None,
 ) -> Path:
     """Write everything `pgwarden serve` reads; returns the settings file."""
     identities = folder.secret_file(
@@ -84,7 +89,7 @@ def write_settings(
         "listen": [f"{LISTEN_HOST}:{ports.proxy}"],
         "workers": workers,
         "admin": f"{LISTEN_HOST}:{ports.admin}",
-        "policy": str(policy_path(POLICY)),
+        "policy": str(policy or policy_path(POLICY)),
         "identities": str(identities),
         "audit": {"folder": str(folder.audit)},
         "upstream": _upstream(folder, served),

@@ -23,6 +23,7 @@ from proxy.demo.config import LISTEN_HOST, Ports, people, serving_file, write_se
 from proxy.demo.embedded import EmbeddedGround
 from proxy.demo.folder import DemoFolder, write_private
 from proxy.demo.foreign import ForeignGround, ForeignPlan
+from proxy.demo.gate import waive
 from proxy.demo.words import Opened, introduction
 from proxy.errors import ConfigError, UnavailableError, reason_of
 
@@ -100,9 +101,10 @@ class _Demo:
             folder = stack.enter_context(DemoFolder(options.data_dir))
             ground = self._ground(folder)
             served = await stack.enter_async_context(self._prepared(ground))
-            proxy = stack.enter_context(self._proxy(folder, served))
+            settings, waived = await self._settings(folder, served)
+            proxy = stack.enter_context(self._proxy(folder, settings))
             opened = await _until_serving(proxy, folder)
-            for warning in served.warnings:
+            for warning in (*served.warnings, *waived):
                 self._tell(_framed(warning))
             self._tell(
                 introduction(opened, served, people(folder.passwords), folder.audit)
@@ -129,12 +131,25 @@ class _Demo:
             for line in await ground.restore():
                 self._tell(line)
 
+    async def _settings(
+        self, folder: DemoFolder, served: Served
+    ) -> tuple[Path, list[str]]:
+        """The settings file, and what its policy had to waive to be served."""
+        ports = Ports(self._options.port, self._options.admin_port)
+        workers = self._options.workers
+        settings = write_settings(folder, served, ports, workers=workers)
+        waived = await waive(folder, settings)
+        if waived is None:
+            return settings, []
+        settings = write_settings(
+            folder, served, ports, workers=workers, policy=waived.policy
+        )
+        return settings, [waived.warning]
+
     @contextlib.contextmanager
     def _proxy(
-        self, folder: DemoFolder, served: Served
+        self, folder: DemoFolder, settings: Path
     ) -> Iterator[subprocess.Popen[bytes]]:
-        ports = Ports(self._options.port, self._options.admin_port)
-        settings = write_settings(folder, served, ports, self._options.workers)
         # The settings file says it all: PGWARDEN_* of this shell would change the demo.
         environment = {
             name: value

@@ -2,7 +2,7 @@
 
 One connection for a login and database, and a second one for a moment to look for a
 pooler. Raises only where nobody could be asked; whatever else fails is a finding.
-Next: `proxy.cli.doctor`.
+Next: `proxy.doctor.gate`, `proxy.cli.doctor`.
 """
 
 from __future__ import annotations

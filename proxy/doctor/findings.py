@@ -1,6 +1,6 @@
 """What the doctor can find: ids, how bad each is for whom, and what it means.
 
-`KINDS` is the one table behind the command and docs/reference/findings.md.
+`KINDS` is the one table behind the command, the gate and docs/reference/findings.md.
 Pure. Next: `proxy.doctor.checks_roles`, the first of the files that find them.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """How bad a finding is. Only a critical one closes the gate."""
 
     CRITICAL = "critical"
     WARNING = "warning"

@@ -7,6 +7,7 @@ the keys to their readers.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -212,12 +213,37 @@ class Role(Model):
     rules: list[Rule] = []
 
 
+def _only_text(value: object) -> object:
+    """A number would be read as seconds since 1970."""
+    if not isinstance(value, str):
+        raise ValueError("must be a date: 2027-01-31")  # noqa: TRY004 - pydantic's way
+    return value
+
+
+class Waiver(Model):
+    """A finding of the doctor that does not close the gate, for a while."""
+
+    finding: RuleId
+    login: Word = "*"
+    database: Word = "*"
+    until: Annotated[date, BeforeValidator(_only_text)]
+    reason: Word
+
+
+class DoctorGate(Model):
+    """Whether critical findings of the doctor keep `pgwarden serve` from serving."""
+
+    gate: bool = False
+    waive: list[Waiver] = []
+
+
 class PolicyModel(Model):
     """A whole policy document."""
 
     version: Literal[1]
     name: Word
     description: str = ""
+    doctor: DoctorGate = DoctorGate()
     lists: dict[Word, list[Word]] = {}
     settings: dict[Word, list[Annotated[SettingMatch, _named("name")]]] = {}
     rules: dict[Word, list[Rule]] = {}

@@ -188,6 +188,7 @@ class Entrance(asyncio.Protocol):
     async def _come_in(self, request: LoginRequest, client: asyncio.Transport) -> None:
         server = self._server
         refusal = unserved(server.settings.upstream, request.database)
+        refusal = refusal or server.gate.refusal(server.policy)
         if refusal is None:
             place = server.slots.problem(request, server.policy)
             if place is not None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from proxy.server.gate import Gate
     from proxy.server.sources import Sources
     from proxy.settings import Settings
 
@@ -56,6 +57,7 @@ async def serve_sessions(
     *,
     worker: int = 0,
     mock_key: bytes | None = None,
+    gate: Gate | None = None,
     around: Callable[[Server], AbstractAsyncContextManager[None]],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
@@ -65,6 +67,7 @@ async def serve_sessions(
         sockets: where to listen.
         worker: number of this process among the workers.
         mock_key: key to the salts of unknown names; None makes one up.
+        gate: lets sessions in; None begins with a closed one.
         around: what else runs while it serves, entered once clients can come in.
 
     Raises:
@@ -98,6 +101,7 @@ async def serve_sessions(
         sources=sources,
         tls_context=tls_context,
         worker=worker,
+        gate=gate,
     )
     if mock_key is not None:
         server.mock_key = mock_key

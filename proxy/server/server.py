@@ -25,6 +25,7 @@ from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
 from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
+from proxy.server.gate import Gate
 from proxy.server.link import Link
 from proxy.server.sources import read_sources
 from proxy.server.tls import frontend_context
@@ -89,8 +90,10 @@ class Server:
         sources: Sources,
         tls_context: ssl.SSLContext | None,
         worker: int = 0,
+        gate: Gate | None = None,
     ) -> None:
         """Begin without any session."""
+        self.gate = gate or Gate()
         self.settings = settings
         self.loop = loop
         self.metrics = metrics
@@ -315,6 +318,8 @@ class Server:
         found = []
         if not self.committer.is_available:
             found.append("the audit log can't be written; statements are refused")
+        if problem := self.gate.problem(self.policy):
+            found.append(problem)
         return found + self.dialler.health.problems()
 
     def numbers(self) -> Numbers:

@@ -385,7 +385,11 @@ def test_a_strong_reader_is_announced_loudly(
         *("--upstream", shop17.cluster.dsn(), "--database", shop17.name),
         *("--reader-role", shop17.cluster.superuser),
     )
-    assert "! DEVELOPERS REACH POSTGRES AS" in demo.output.read_text()
+    said = demo.output.read_text()
+    assert "! DEVELOPERS REACH POSTGRES AS" in said
+    # Production's own gate would refuse: waived by name, for a day, and said so.
+    assert "! PRODUCTION WOULD NOT SERVE LIKE THIS" in said
+    assert f"!   superuser ({shop17.cluster.superuser})" in said
     assert one(demo.dsn(), "SELECT current_user") == shop17.cluster.superuser
     with (
         psycopg.connect(demo.dsn(), autocommit=True) as connection,

@@ -1,0 +1,54 @@
+"""The gate: no session before the doctor has found nothing critical, where it is asked.
+
+Opened for one version of the policy, so that a changed one (other logins, fewer
+waivers) is examined before anybody comes in under it. Who examines is
+`proxy.doctor.gate`, above this layer. Next: `proxy.server.entrance`, which asks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.errors import CANNOT_CONNECT_NOW, ErrorReport
+
+if TYPE_CHECKING:
+    from proxy.policy.evaluate import Policy
+
+UNEXAMINED: Final = "pgwarden's own logins to the database are not examined yet"
+
+
+class Gate:
+    """Closed until it is opened, for policies that want one."""
+
+    def __init__(self, passed: str = "") -> None:
+        """Begin; `passed` is the version of a policy that was examined already."""
+        self._passed = passed
+        self._why = UNEXAMINED
+
+    def open(self, policy: Policy) -> None:
+        """Nothing critical stands under this policy."""
+        self._passed = policy.version
+        self._why = UNEXAMINED
+
+    def close(self, why: str) -> None:
+        """Something stands: `why` is fit for anyone to read."""
+        self._passed = ""
+        self._why = why
+
+    def problem(self, policy: Policy) -> str:
+        """Why nobody may come in under this policy, "" if they may."""
+        if not policy.document.model.doctor.gate or self._passed == policy.version:
+            return ""
+        return self._why
+
+    def refusal(self, policy: Policy) -> ErrorReport | None:
+        """The same for a client."""
+        problem = self.problem(policy)
+        if not problem:
+            return None
+        return ErrorReport(
+            CANNOT_CONNECT_NOW,
+            f"pgwarden does not serve now: {problem}",
+            hint="tell whoever runs pgwarden: `pgwarden doctor` says more",
+            severity="FATAL",
+        )

@@ -1,0 +1,215 @@
+"""`pgwarden serve` and the doctor: refused, waived, expired, waiting, opened again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from proxy.shipped import policy_path
+from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+from tests.fix_proxy import serve_command
+from tests.integration.rig import events, eventually, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proxy.demo.postgres import Cluster
+    from tests.fix_postgres import Clusters
+    from tests.fix_proxy import Proxy, StartProxy
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+
+ONLY_SHOP = {"upstream": {"databases": ["shop"]}}
+PRODUCTION = policy_path("production")
+STANDING = "critical findings of the doctor stand"
+
+
+@pytest.fixture
+def mortal(clusters: Clusters) -> Iterator[Cluster]:
+    """A cluster of the test's own with a `shop`, and the shared clusters' logins."""
+    cluster = new_cluster(bin_dir(17))
+    cluster.start()
+    try:
+        logins = clusters.logins(17)
+        for login in (logins.reader, logins.migrator):
+            run(
+                cluster.dsn(),
+                f"create role {login.user} login password '{login.password}'",
+            )
+        create_shop(cluster, logins, "shop")
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.plan.work, ignore_errors=True)
+
+
+def policy_with(folder: Path, *waivers: str) -> Path:
+    text = PRODUCTION.read_text().replace(
+        "\n  gate: true\n",
+        "\n  gate: true\n  waive:\n" + "".join(f"    - {each}\n" for each in waivers),
+    )
+    path = folder / "policy.yaml"
+    path.write_text(text)
+    return path
+
+
+def waiver(days: int, finding: str = "superuser") -> str:
+    until = (datetime.now(UTC) + timedelta(days=days)).date()
+    return f"{{finding: {finding}, login: reader, until: {until}, reason: a test}}"
+
+
+def started(proxy: Proxy, *more: str) -> subprocess.CompletedProcess[str]:
+    """`pgwarden serve` on the proxy's settings, until it ends by itself."""
+    return subprocess.run(
+        [*serve_command(proxy.settings_path), *more],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+
+
+def make_strong(cluster: Cluster, clusters: Clusters, word: str = "SUPERUSER") -> None:
+    run(cluster.dsn(), f"ALTER ROLE {clusters.logins(17).reader.user} {word}")
+
+
+def test_production_serves_with_the_right_roles(
+    start_proxy: StartProxy, mortal: Cluster
+) -> None:
+    proxy = start_proxy(mortal, policy=PRODUCTION, settings=ONLY_SHOP)
+    eventually(lambda: not problems(proxy))
+    with psycopg.connect(proxy.dsn("developer")) as developer:
+        developer.execute("select 1")
+    assert not events(proxy, "gate_is_closed")
+    checked = started(proxy, "--check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "can be used" in checked.stdout
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_critical_finding_refuses_the_start(
+    start_proxy: StartProxy, mortal: Cluster, clusters: Clusters, workers: int
+) -> None:
+    proxy = start_proxy(
+        mortal, policy=PRODUCTION, settings=ONLY_SHOP | {"workers": workers}
+    )
+    assert proxy.stop() == 0
+    files = sorted(proxy.audit_folder.rglob("*.jsonl"))
+    make_strong(mortal, clusters)
+    for more in ((), ("--check",)):
+        ended = started(proxy, *more)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith(
+            "pgwarden: critical findings of the doctor stand, so this is not served\n"
+            "pgwarden: superuser: login reader (pgwarden_reader): "
+        )
+        assert "hint: `pgwarden doctor`" in ended.stderr
+        assert "can be used" not in ended.stdout
+    # Nobody could come in, and nothing was begun.
+    assert sorted(proxy.audit_folder.rglob("*.jsonl")) == files
+    make_strong(mortal, clusters, "NOSUPERUSER")
+    assert started(proxy, "--check").returncode == 0
+
+
+def test_waived_by_name_until_it_ends(
+    start_proxy: StartProxy, mortal: Cluster, clusters: Clusters, tmp_path: Path
+) -> None:
+    make_strong(mortal, clusters)
+    policy = policy_with(tmp_path, waiver(3), waiver(3, "lock-c"))
+    proxy = start_proxy(mortal, policy=policy, settings=ONLY_SHOP)
+    with psycopg.connect(proxy.dsn("developer")) as developer:
+        developer.execute("select 1")
+    told = {each["finding"] for each in events(proxy, "finding_waived")}
+    assert told == {"superuser", "lock-c"}
+    assert proxy.stop() == 0
+    for first, said in (
+        (waiver(-1), 'the waiver of "superuser" ended'),
+        (waiver(400), "more than a year is none"),
+        (waiver(3, "createrole"), "superuser: login reader"),
+        (waiver(3).replace("reader", "migrator"), "superuser: login reader"),
+        (waiver(3, "superusr"), 'no finding "superusr"; did you mean "superuser"?'),
+    ):
+        policy_with(tmp_path, first, waiver(3, "lock-c"))
+        ended = started(proxy)
+        assert ended.returncode == 2
+        assert said in ended.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_database_that_is_down_at_the_start(
+    start_proxy: StartProxy,
+    mortal: Cluster,
+    clusters: Clusters,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    """It starts, is not ready, lets nobody in; looks as soon as there is a database."""
+    make_strong(mortal, clusters)
+    port = mortal.port
+    mortal.stop()
+    proxy = start_proxy(
+        mortal,
+        policy=PRODUCTION,
+        settings=ONLY_SHOP | {"workers": workers},
+    )
+    unexamined = "pgwarden's own logins to the database are not examined yet"
+    assert unexamined in problems(proxy)
+    with pytest.raises(psycopg.OperationalError, match="does not serve now"):
+        psycopg.connect(proxy.dsn("developer"))
+    monkeypatch.setattr("proxy.demo.postgres.free_port", lambda: port)
+    mortal.start()
+    eventually(lambda: problems(proxy) == [STANDING], 15)
+    with pytest.raises(psycopg.OperationalError, match=STANDING) as refused:
+        psycopg.connect(proxy.dsn("developer"))
+    assert "superuser" not in str(refused.value)
+    assert any(
+        "superuser" in each["problem"] for each in events(proxy, "gate_is_closed")
+    )
+    # Mended, it opens by itself.
+    make_strong(mortal, clusters, "NOSUPERUSER")
+    eventually(lambda: not problems(proxy), 30)
+    with psycopg.connect(proxy.dsn("developer")) as developer:
+        developer.execute("select 1")
+    assert len(events(proxy, "gate_is_open")) == workers
+    assert proxy.stop() == 0
+
+
+def test_a_changed_policy_is_examined_first(
+    start_proxy: StartProxy, mortal: Cluster, clusters: Clusters, tmp_path: Path
+) -> None:
+    """A reload must not be the way round the gate."""
+    make_strong(mortal, clusters)
+    policy = policy_with(tmp_path, waiver(3), waiver(3, "lock-c"))
+    proxy = start_proxy(mortal, policy=policy, settings=ONLY_SHOP)
+    eventually(lambda: not problems(proxy))
+    with psycopg.connect(proxy.dsn("developer"), autocommit=True) as before:
+        policy_with(tmp_path, waiver(-1), waiver(3, "lock-c"))
+        proxy.reload()
+        eventually(lambda: problems(proxy) == [STANDING], 15)
+        with pytest.raises(psycopg.OperationalError, match="does not serve now"):
+            psycopg.connect(proxy.dsn("developer"))
+        before.execute("select 1")  # who is in stays in
+    assert 'the waiver of "superuser" ended' in str(events(proxy, "gate_is_closed"))
+    policy_with(tmp_path, waiver(4), waiver(3, "lock-c"))
+    proxy.reload()
+    eventually(lambda: not problems(proxy), 30)
+    psycopg.connect(proxy.dsn("developer")).close()
+
+
+def test_a_server_that_hangs_at_the_start_does_not_hang_the_start(
+    start_proxy: StartProxy, mortal: Cluster
+) -> None:
+    """The upstream's time-out counts; then it starts, closed."""
+    proxy = start_proxy(
+        mortal,
+        policy=PRODUCTION,
+        settings={"upstream": {"host": "10.255.255.1", "connect_timeout_s": 1.0}},
+    )
+    assert events(proxy, "gate_is_closed")
+    assert proxy.stop() == 0
