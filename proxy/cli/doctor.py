@@ -20,14 +20,14 @@ from rich.table import Table
 from proxy.audit.tail import printable
 from proxy.cli.mistakes import tell
 from proxy.cli.output import counted, output
-from proxy.doctor.examine import examine, logins_of
+from proxy.doctor.examine import each_login, examine, logins_of
 from proxy.doctor.findings import CRITICAL, NOTE, WARNING
 from proxy.doctor.quoting import one_line
 from proxy.doctor.script import roles_script
 from proxy.errors import ConfigError, PgwardenError
 from proxy.server.dial import Dialler
 from proxy.server.health import UpstreamError
-from proxy.server.sources import read_policy
+from proxy.server.sources import read_policy, read_sources
 from proxy.server.tasks import Tasks
 from proxy.settings import load_settings
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from proxy.doctor.examine import Report
     from proxy.doctor.findings import Finding, Login
+    from proxy.server.sources import Sources
     from proxy.settings import Settings
 
 _STYLES: Final = {CRITICAL: "bold red", WARNING: "yellow", NOTE: "dim"}
@@ -83,7 +84,7 @@ def doctor(
     """
     settings = None if config is None else load_settings(config, os.environ)
     if is_fix:
-        typer.echo(roles_script(_logins(settings) if settings else ()), nl=False)
+        typer.echo(roles_script(_shared(settings) if settings else ()), nl=False)
         return
     if settings is None:
         raise ConfigError(
@@ -98,20 +99,23 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _logins(settings: Settings) -> list[Login]:
+def _shared(settings: Settings) -> list[Login]:
+    """The logins whose roles a script can make by name."""
     users = {name: each.user for name, each in settings.upstream.logins.items()}
-    return logins_of(read_policy(settings.policy, settings), users)
+    named = logins_of(read_policy(settings.policy, settings), users)
+    known = settings.upstream.logins
+    return [each for each in named if not known[each.name].is_per_identity]
 
 
 def _examined(settings: Settings) -> Report:
-    logins = _logins(settings)
+    sources = read_sources(settings)
     progress = Console(stderr=True)
     try:
         with progress.status("looking ...") as status:
             return asyncio.run(
                 _examine(
                     settings,
-                    logins,
+                    sources,
                     lambda what: status.update(escape(printable(what))),
                 )
             )
@@ -124,10 +128,14 @@ def _examined(settings: Settings) -> Report:
 
 
 async def _examine(
-    settings: Settings, logins: Sequence[Login], progress: Callable[[str], None]
+    settings: Settings, sources: Sources, progress: Callable[[str], None]
 ) -> Report:
-    dialler = Dialler(settings.upstream, tasks=Tasks())
-    return await examine(dialler, logins, tell=progress)
+    dialler = Dialler(settings.upstream, tasks=Tasks(), keys=sources.keys)
+    users = {name: each.user for name, each in settings.upstream.logins.items()}
+    logins = each_login(
+        logins_of(sources.policy, users), settings.upstream, sources.keys
+    )
+    return await examine(dialler, list(logins), tell=progress)
 
 
 def _cannot(why: str) -> NoReturn:
@@ -148,7 +156,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "user": each.user,
                 "read_only": each.is_reader,
                 "roles": list(each.roles),
-                "databases": report.databases.get(each.name, []),
+                "databases": report.databases.get(each.user, []),
             }
             for each in report.logins
         ],
@@ -186,7 +194,9 @@ def show(report: Report) -> None:
     console = output()
     for login in report.logins:
         bar = "reads only" if login.is_reader else "writes"
-        where = ", ".join(one_line(each) for each in report.databases[login.name])
+        where = ", ".join(
+            one_line(each) for each in report.databases.get(login.user, [])
+        )
         console.print(
             f'looked as "{escape(printable(login.user))}" (login {login.name}, {bar}) '
             f"in {escape(where)}",

@@ -92,7 +92,7 @@ def serve(
         return
     allow_descriptors()
     # One line of ours, not one of each worker; and before anybody can connect.
-    passed = at_start(settings, check_sources(settings).policy)
+    passed = at_start(settings, check_sources(settings))
     tell(passed.found)
     if passed.note:
         _log.error("gate_is_closed", problem=passed.note)
@@ -114,8 +114,9 @@ def serve(
 
 def _check(config: Path, settings: Settings) -> None:
     """Say whether a start would go well."""
-    policy, identities, _ = check_sources(settings)
-    passed = at_start(settings, policy)
+    sources = check_sources(settings)
+    passed = at_start(settings, sources)
+    policy, identities = sources.policy, sources.identities
     typer.echo(
         f"{config} can be used: policy {policy.name} ({policy.version}), "
         f"{counted(len(identities), 'identity', 'identities')}"

@@ -18,7 +18,7 @@ from proxy.errors import UnavailableError
 from proxy.policy.yaml import flow_yaml
 from proxy.server.dial import Dialler
 from proxy.server.health import UpstreamError
-from proxy.server.sources import read_policy
+from proxy.server.sources import read_sources
 from proxy.server.tasks import Tasks
 from proxy.settings import load_settings
 from proxy.shipped import policy_path
@@ -48,9 +48,10 @@ async def waive(folder: DemoFolder, settings: Path) -> Waived | None:
         UnavailableError: the database can't be asked.
     """
     loaded = load_settings(settings, {})
-    policy = read_policy(loaded.policy, loaded)
+    sources = read_sources(loaded)
+    dialler = Dialler(loaded.upstream, tasks=Tasks(), keys=sources.keys)
     try:
-        found = await ask(Dialler(loaded.upstream, tasks=Tasks()), policy)
+        found = await ask(dialler, sources.policy)
     except UpstreamError as error:
         raise UnavailableError(error.note) from error
     if not found.standing:

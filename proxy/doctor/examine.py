@@ -8,7 +8,7 @@ Next: `proxy.doctor.gate`, `proxy.cli.doctor`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.doctor import (
@@ -33,14 +33,17 @@ from proxy.errors import (
     UnavailableError,
 )
 from proxy.server.health import UpstreamError
+from proxy.server.upstream_users import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from proxy.doctor.check import Check
     from proxy.doctor.findings import Finding
     from proxy.policy.evaluate import Policy
     from proxy.server.dial import Dialler
+    from proxy.server.upstream_users import Key
+    from proxy.settings import UpstreamSettings
 
 _OF_ONE_DATABASE: Final = {INVALID_CATALOG_NAME, DENIED, GATE_UNSATISFIED}
 _OF_THE_SERVER: Final = {CONNECTION_REJECTED, CANNOT_CONNECT_NOW, TOO_MANY_CONNECTIONS}
@@ -85,6 +88,28 @@ def logins_of(policy: Policy, users: dict[str, str]) -> list[Login]:
     return [found[name] for name in sorted(found)]
 
 
+def each_login(
+    logins: Iterable[Login], settings: UpstreamSettings, keys: Iterable[Key]
+) -> Iterator[Login]:
+    """The same logins, with one for each identity where each has its own role.
+
+    Args:
+        logins: by name, as the policy uses them.
+        settings: the upstream's.
+        keys: whose logins there are.
+    """
+    personal = [key for key in keys if key.identity]
+    for login in logins:
+        own = settings.logins[login.name]
+        if own.is_per_identity:
+            for key in personal:
+                if key.login == login.name:
+                    user = resolved(own, key.identity).user
+                    yield replace(login, user=user, identity=key.identity)
+        else:
+            yield login
+
+
 @dataclass(slots=True)
 class Report:
     """What one examination found.
@@ -121,7 +146,7 @@ async def examine(
     users = frozenset(login.user for login in logins)
     for login in logins:
         found = await _Examination(dialler, login, users, tell).run()
-        report.databases[login.name] = found.databases
+        report.databases[login.user] = found.databases
         report.findings += found.findings
     report.findings = in_order(report.findings)
     return report
@@ -150,7 +175,9 @@ class _Examination:
             try:
                 session = await self._begin(database)
             except UpstreamError as error:
-                if error.report.sqlstate not in _OF_ONE_DATABASE:
+                is_of_one = error.report.sqlstate in _OF_ONE_DATABASE
+                # A role that one person lacks keeps only that person out.
+                if not (is_of_one or self._login.identity):
                     raise
                 self._add(
                     finding(
@@ -164,7 +191,7 @@ class _Examination:
             async with session:
                 await self._look(session, database)
             self.databases.append(database)
-        if not self.databases:
+        if not (self.databases or self._login.identity):
             raise UnavailableError(
                 f'login "{self._login.name}" gets into none of the databases that '
                 "upstream.databases names"
@@ -201,7 +228,10 @@ class _Examination:
 
     async def _dial(self, database: str, *, is_read_only: bool) -> Conversation:
         plan = self._dialler.own_plan(
-            self._login.name, database, is_read_only=is_read_only
+            self._login.name,
+            database,
+            identity=self._login.identity,
+            is_read_only=is_read_only,
         )
         return Conversation(await self._dialler.connect(plan))
 

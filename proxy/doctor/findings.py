@@ -239,12 +239,14 @@ class Login:
         user: the role in Postgres.
         is_reader: some role of the policy that uses it is read-only.
         roles: the policy's roles that use it.
+        identity: whose it is, where each identity has a role of its own.
     """
 
     name: str
     user: str
     is_reader: bool
     roles: tuple[str, ...] = ()
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from proxy.doctor.examine import examine, logins_of
+from proxy.doctor.examine import each_login, examine, logins_of
 from proxy.doctor.findings import CRITICAL, KINDS
 from proxy.doctor.quoting import one_line
 from proxy.errors import ConfigError, UnavailableError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.policy.evaluate import Policy
     from proxy.policy.model import Waiver
     from proxy.server.server import Server
+    from proxy.server.sources import Sources
     from proxy.settings import Settings, UpstreamSettings
 
 _log = structlog.get_logger("doctor")
@@ -121,8 +122,10 @@ async def ask(dialler: Dialler, policy: Policy) -> Verdict:
         UpstreamError: the database can't be reached, or refuses a login.
         UnavailableError: there is nothing to look at.
     """
-    users = {name: each.user for name, each in dialler.settings.logins.items()}
-    report = await examine(dialler, logins_of(policy, users))
+    upstream = dialler.settings
+    users = {name: each.user for name, each in upstream.logins.items()}
+    logins = each_login(logins_of(policy, users), upstream, dialler.keys)
+    report = await examine(dialler, list(logins))
     today = datetime.now(UTC).date()
     return verdict(report.findings, policy.document.model.doctor.waive, today)
 
@@ -142,17 +145,18 @@ class Passed:
     found: Verdict = field(default_factory=Verdict)
 
 
-def at_start(settings: Settings, policy: Policy) -> Passed:
+def at_start(settings: Settings, sources: Sources) -> Passed:
     """Ask before anything is opened. Quick where the policy wants no gate.
 
     Raises:
         ConfigError: a critical finding stands, or a waiver names none.
     """
+    policy = sources.policy
     check_waivers(policy)
     if not policy.document.model.doctor.gate:
         return Passed(policy.version)
     try:
-        found = asyncio.run(_ask_in_time(settings.upstream, policy))
+        found = asyncio.run(_ask_in_time(settings.upstream, sources))
     except (UpstreamError, UnavailableError, TimeoutError) as error:
         return Passed("", f"the gate waits: {_reason(error)}")
     if found.standing:
@@ -170,9 +174,10 @@ def at_start(settings: Settings, policy: Policy) -> Passed:
     return Passed(policy.version, found=found)
 
 
-async def _ask_in_time(upstream: UpstreamSettings, policy: Policy) -> Verdict:
+async def _ask_in_time(upstream: UpstreamSettings, sources: Sources) -> Verdict:
+    dialler = Dialler(upstream, tasks=Tasks(), keys=sources.keys)
     async with asyncio.timeout(START_WITHIN_S):
-        return await ask(Dialler(upstream, tasks=Tasks()), policy)
+        return await ask(dialler, sources.policy)
 
 
 def said(finding: Finding) -> str:

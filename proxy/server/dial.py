@@ -78,6 +78,11 @@ class Dialler:
         self.renew(keys)
 
     @property
+    def keys(self) -> tuple[Key, ...]:
+        """The logins whose passwords are known."""
+        return tuple(self._passwords)
+
+    @property
     def context(self) -> ssl.SSLContext | None:
         """The TLS of upstream connections; None where it is switched off."""
         return self._context

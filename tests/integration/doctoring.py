@@ -22,6 +22,7 @@ from proxy.doctor.findings import Finding, Login
 from proxy.doctor.script import roles_script
 from proxy.server.dial import Dialler
 from proxy.server.tasks import Tasks
+from proxy.server.upstream_users import Key
 from proxy.settings import UpstreamSettings
 from tests.fix_postgres import bin_dir, new_cluster
 
@@ -103,7 +104,9 @@ class Ward:
         )
 
         async def look() -> Report:
-            dialler = Dialler(self.settings(**changed), tasks=Tasks())
+            settings = self.settings(**changed)
+            keys = [Key(each.name) for each in chosen]
+            dialler = Dialler(settings, tasks=Tasks(), keys=keys)
             return await examine(dialler, chosen)
 
         return asyncio.run(look())

@@ -599,7 +599,7 @@ def test_a_named_database_that_is_closed_or_missing(ward: Ward) -> None:
 
 def test_wildcards_are_looked_up(ward: Ward) -> None:
     report = ward.report(databases=["*"])
-    assert report.databases["reader"] == sorted([DATABASE, "postgres", "template1"])
+    assert report.databases[READER] == sorted([DATABASE, "postgres", "template1"])
 
 
 def test_the_script_can_take_the_functions_too(ward: Ward, tmp_path: Path) -> None:
