@@ -184,6 +184,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "except_names": "But not these; `*` with exceptions permits no computed name.",
         "values": "Only set to one of these, as a constant. Without it: to anything, "
         "bound and computed values included.",
+        "items": "For `search_path` and `temp_tablespaces`: only lists of these names. "
+        "`*` stands for any characters; case counts, as for a quoted name.",
     },
 }
 

@@ -125,6 +125,15 @@ class Proxy:
         return next(one for one in people(self.passwords) if one.kind == identity)
 
 
+def as_superuser(cluster: Cluster) -> Settings:
+    """Settings under which developers are superusers upstream: lock (a), and (b)."""
+    password = cluster.plan.work / "password-of-the-superuser"
+    password.write_text(cluster.password + "\n")
+    password.chmod(0o600)
+    login = {"user": cluster.superuser, "password_file": str(password)}
+    return {"upstream": {"logins": {"reader": login}}}
+
+
 class Proxies:
     """Starts proxies and stops them all at the end."""
 

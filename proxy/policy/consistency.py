@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.policy.name_lists import NAME_LISTS
 from proxy.policy.networks import networks_named
 from proxy.policy.patterns import nearest
 from proxy.policy.windows import CompiledWindow, WindowError, end_of_trial
@@ -14,7 +15,7 @@ from proxy.policy.windows import CompiledWindow, WindowError, end_of_trial
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.policy.model import Acts, PolicyModel, Rule, Surroundings
+    from proxy.policy.model import Acts, PolicyModel, Rule, SettingMatch, Surroundings
     from proxy.policy.yaml import Path
 
 
@@ -39,6 +40,7 @@ def _group_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
             if match.name.startswith("@"):
                 yield here, f'"{match.name}": a group of settings names no other group'
             yield from _unknown_lists(model, match.except_names, here)
+            yield from _item_problems(model, match, here)
     for name, words in model.lists.items():
         for index, word in enumerate(words):
             if word.startswith("@"):
@@ -140,6 +142,7 @@ def _unknown_references(
     for key, words in lists:
         yield from _unknown_lists(model, words, (*path, key))
     for index, match in enumerate(acts.settings):
+        yield from _item_problems(model, match, (*path, "settings", index))
         if match.name.startswith("@"):
             if match.name[1:] not in model.settings:
                 known = nearest(match.name[1:], model.settings)
@@ -147,11 +150,24 @@ def _unknown_references(
                     (*path, "settings", index),
                     f'no settings group "{match.name[1:]}"{known}',
                 )
-            elif match.values is not None or match.except_names:
+            elif match.values is not None or match.items or match.except_names:
                 yield (
                     (*path, "settings", index),
                     f'"{match.name}": values and exceptions stand in the group itself',
                 )
+
+
+def _item_problems(
+    model: PolicyModel, match: SettingMatch, path: Path
+) -> Iterator[tuple[Path, str]]:
+    yield from _unknown_lists(model, match.items or (), path)
+    if match.items is None or match.name.startswith("@"):
+        return
+    if match.name not in NAME_LISTS:
+        known = " and ".join(sorted(NAME_LISTS))
+        yield path, f'"{match.name}": "items" are for lists of names, which are {known}'
+    elif match.values is not None:
+        yield path, f'"{match.name}": give "values" or "items", not both'
 
 
 def _unknown_lists(

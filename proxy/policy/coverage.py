@@ -263,9 +263,21 @@ class _Settings:
     def _within(
         self, narrow: SettingMatch, wide: SettingMatch, *, is_forbid: bool
     ) -> bool:
-        has_values = wide.values is None or (
-            narrow.values is not None
-            and _spelled(narrow.values) <= _spelled(wide.values)
+        words = self._document.words
+        has_values = (
+            wide.values is None
+            or (
+                narrow.values is not None
+                and _spelled(narrow.values) <= _spelled(wide.values)
+            )
+        ) and (
+            wide.items is None
+            or (
+                narrow.items is not None
+                and all(
+                    word_within(each, words(wide.items)) for each in words(narrow.items)
+                )
+            )
         )
         if narrow.name == COMPUTED:
             # A computed name may be any: every forbid covers it, and of permits that

@@ -31,6 +31,7 @@ from proxy.policy.situation import Circumstances, RuleConditions, Situations
 from proxy.policy.trial import enforced, told, would_refuse
 from proxy.sql.facts import STRONGEST_FIRST, Facts, Kind, Scope, SettingChange
 from proxy.sql.functions import EFFECTS
+from proxy.sql.settings_change import folded
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -112,7 +113,7 @@ class RolePolicy:
         self, name: str, value: str, context: Context = _NOWHERE
     ) -> Decision:
         """The verdict on a run-time parameter in the startup packet or `options`."""
-        change = SettingChange(name.lower(), value, Scope.STARTUP)
+        change = SettingChange(folded(name), value, Scope.STARTUP)
         facts = Facts(
             kind=Kind.SESSION,
             kinds=frozenset(),

@@ -104,13 +104,17 @@ class DatabaseMatch(Model):
 
 
 class SettingMatch(Model):
-    """A setting by name; with `values`, only when it is set to one of them."""
+    """A setting by name; with `values`, only when it is set to one of them.
+
+    With `items`, for a list of names: only when every name on it is one of them.
+    """
 
     name: Word
     except_names: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
     values: (
         Annotated[list[SettingValue], BeforeValidator(_one_is_many), Field()] | None
     ) = None
+    items: Words | None = None
 
 
 class Acts(Model):

@@ -16,6 +16,7 @@ from proxy.policy.acts import (
     LockAct,
 )
 from proxy.policy.model import COMPUTED
+from proxy.policy.name_lists import NAME_LISTS, names_in
 from proxy.policy.patterns import NamePattern, Pattern
 from proxy.policy.spellings import spellings
 from proxy.sql.columns import ALL
@@ -170,9 +171,7 @@ class _Matcher:
         ]
         self.names_columns = any(m.columns is not None for m in acts.relations)
         self._settings = [
-            _SettingMatcher(
-                match, forbids=forbids, except_words=document.words(match.except_names)
-            )
+            _SettingMatcher(match, document, forbids=forbids)
             for match in document.setting_matches(acts.settings)
         ]
         self._databases = [
@@ -303,27 +302,35 @@ def _names(
     )
 
 
+_NAMES_OF_ROLES = frozenset({"role", "session_authorization"})
+"""Settings whose value is a role, and `App` is another role than `app`."""
+
+
 class _SettingMatcher:
     """A setting by name, and by value where the document gives values.
 
     A name that the statement computes may be any: a forbid covers it, a permit only if
     it permits every name, or computed ones by their word. A value that the statement
     computes or binds is covered by a permit only if every value is, and by a forbid
-    always.
+    always. Of a list of names a permit must have every item, a forbid any.
     """
 
     __slots__ = (
         "_covers_computed",
         "_except",
         "_forbids",
+        "_items",
+        "_lists",
         "_name",
         "_values",
         "_words",
     )
 
     def __init__(
-        self, match: SettingMatch, *, forbids: bool, except_words: tuple[str, ...]
+        self, match: SettingMatch, document: Document, *, forbids: bool
     ) -> None:
+        except_words = document.words(match.except_names)
+        items = None if match.items is None else document.words(match.items)
         self._forbids = forbids
         self._name = Pattern([match.name])
         self._except = Pattern(except_words)
@@ -332,7 +339,9 @@ class _SettingMatcher:
             or match.name == COMPUTED
             or (self._name.matches_all and not except_words)
         )
-        self._words = match.values or []
+        self._words = match.values or list(items or ())
+        self._items = None if items is None else Pattern(items)
+        self._lists = frozenset(map(names_in, match.values or ()))
         self._values = (
             None
             if match.values is None
@@ -347,11 +356,26 @@ class _SettingMatcher:
                 return False
         elif not self._covers_computed:
             return False
-        if self._values is None:
+        if self._values is None and self._items is None:
             return True
         if change.value is None:
             return self._forbids
-        return change.value.lower() in self._values
+        return self._covers_value(change.name, change.value)
+
+    def _covers_value(self, name: str, value: str) -> bool:
+        if self._items is not None or name in NAME_LISTS:
+            return self._covers_list(names_in(value))
+        if name in _NAMES_OF_ROLES:
+            return value in self._words
+        return self._values is not None and value.lower() in self._values
+
+    def _covers_list(self, names: tuple[str, ...] | None) -> bool:
+        if names is None:  # Postgres will refuse it
+            return self._forbids
+        if self._items is None:
+            return names in self._lists
+        among = any if self._forbids else all
+        return among(map(self._items.matches, names))
 
     def values_of(self, setting: str) -> list[str]:
         return self._words if self._has(setting) else []

@@ -32,6 +32,7 @@ from proxy.server.tls import frontend_context
 from proxy.server.upstream_users import catalog_login
 from proxy.session.judge import Judge
 from proxy.session.login_effects import LoginRules
+from proxy.session.replies import JUDGED_REPORTS
 from proxy.session.session import Limits, Session
 from proxy.session.surroundings import Surroundings
 from proxy.settings import is_loopback
@@ -63,11 +64,7 @@ _log = structlog.get_logger("server")
 ALWAYS_WATCHED = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 """Whatever the policy says: with other values pgwarden and Postgres would read one text
 in two ways."""
-WATCHED_OF_READERS = (
-    "default_transaction_read_only",
-    "session_authorization",
-    "is_superuser",
-)
+WATCHED_OF_READERS = ("default_transaction_read_only", "is_superuser")
 """Reported parameters that a read-only session has no way to change."""
 
 MOST_JUDGES = 64
@@ -187,13 +184,12 @@ class Server:
             client_address=address,
         )
         rules = self.policy.role(request.role)
-        watched = dict(ALWAYS_WATCHED)
-        if rules.read_only:
-            watched |= {
-                name: ready.parameters[name]
-                for name in WATCHED_OF_READERS
-                if name in ready.parameters
-            }
+        names = WATCHED_OF_READERS if rules.read_only else ()
+        watched = ALWAYS_WATCHED | {
+            name: ready.parameters[name]
+            for name in (*names, *JUDGED_REPORTS)
+            if name in ready.parameters
+        }
         surroundings = Surroundings(
             address=address,
             application=request.application_name,

@@ -216,6 +216,10 @@ class Judge:
                     cache.offer(judged)
         return judged
 
+    def permits_setting(self, name: str, value: str) -> bool:
+        """Whether a client of this role may set this parameter to this value."""
+        return self.policy.decide_setting(self.role, name, value).allowed
+
     def _judge(
         self, text: bytes, prepared: Mapping[str, Facts], *, quarantined: bool
     ) -> Judged:

@@ -69,6 +69,11 @@ LONGEST_PARAMETER: Final = 1024 * 1024
 """A ParameterStatus holds one setting; the server's own limits keep it far smaller."""
 
 
+JUDGED_REPORTS: Final = frozenset({"search_path", "session_authorization"})
+"""Watched parameters that a client may set where its policy says so. PostgreSQL 18 is
+the first to report search_path."""
+
+
 def is_read(kind: int) -> bool:
     """Whether a message is read, and so held until it is whole."""
     return kind in {ERROR, COMMAND_COMPLETE, READY, PARAMETER_STATUS}
@@ -311,14 +316,19 @@ def _doubt(session: Session) -> None:
 def on_parameter_status(
     session: Session, data: bytes, start: int, end: int
 ) -> bytes | None:
-    """Compare with what the session was set up with: another value is an alarm."""
+    """Compare with what the session was set up with: another value is an alarm.
+
+    What the policy lets a client set, it may be set to: by whom, no report says.
+    """
     name, _, value = data[start + HEADER_BYTES : end - 1].partition(b"\0")
     key = name.decode("utf-8", "replace")
     wanted = session.watched.get(key)
     shown = value.decode("utf-8", "replace")
     if key == APPLICATION_NAME:
         _renamed(session, shown)
-    if wanted is not None and shown != wanted:
+    if wanted is None or shown == wanted:
+        return None
+    if key not in JUDGED_REPORTS or not session.judge.permits_setting(key, shown):
         session.records.append(
             session.made.internal(
                 "parameter-alarm",

@@ -5,6 +5,7 @@ Next: `proxy.sql.statements_session`, `proxy.sql.parts`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from proxy.sql.facts import Flag, Scope, SettingChange
@@ -12,11 +13,14 @@ from proxy.sql.facts import Flag, Scope, SettingChange
 if TYPE_CHECKING:
     from proxy.sql.walk import Body, Node, Walk
 
+_PLAIN_NAME: Final = re.compile(r"[a-z_][a-z0-9_$]*")
 READ_ONLY_SETTINGS: Final = frozenset(
     {"transaction_read_only", "default_transaction_read_only"}
 )
 SECRET_WORDS: Final = ("password", "secret", "conninfo", "passphrase", "token")
 """A setting with one of these in its name holds a secret."""
+NAME_LISTS: Final = frozenset({"search_path", "temp_tablespaces"})
+"""Settings that hold names: SET quotes each (GUC_LIST_QUOTE in guc_tables.c)."""
 TRUE_WORDS: Final = frozenset({"on", "true", "tru", "tr", "t", "yes", "ye", "y", "1"})
 """What Postgres reads as true: src/backend/utils/adt/bool.c."""
 
@@ -35,6 +39,14 @@ def note_change(walk: Walk, change: SettingChange) -> None:
             walk.flag(Flag.READ_WRITE)
     elif change.value is None or change.value.strip().lower() not in TRUE_WORDS:
         walk.flag(Flag.READ_WRITE)
+
+
+def folded(name: str) -> str:
+    """A setting's name as Postgres compares it: of ASCII letters only.
+
+    `str.lower` would make a Kelvin sign a k, and one name of two.
+    """
+    return name.encode().lower().decode()
 
 
 def constant(node: Node | None) -> str | None:
@@ -59,10 +71,22 @@ def is_null(node: Node) -> bool:
     return "A_Const" in node and "isnull" in node["A_Const"]
 
 
-def _joined(args: list[Node]) -> str | None:
+def _joined(args: list[Node], name: str = "") -> str | None:
     values = [constant(arg) for arg in args]
     known = [value for value in values if value is not None]
-    return ", ".join(known) if len(known) == len(values) else None
+    if len(known) != len(values):
+        return None
+    if name in NAME_LISTS:
+        known = [_quoted(value) for value in known]
+    return ", ".join(known)
+
+
+def _quoted(name: str) -> str:
+    """A name as it stands in a list: `SET search_path = 'a, b'` names one schema."""
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def modes(walk: Walk, options: list[Node], scope: Scope) -> None:
@@ -80,7 +104,7 @@ def modes(walk: Walk, options: list[Node], scope: Scope) -> None:
 def variable_set(walk: Walk, body: Body, scope: Scope) -> str:
     """Note what a SET or RESET changes; returns the action in words."""
     kind = body["kind"]
-    name = body.get("name", "").lower()
+    name = folded(body.get("name", ""))
     args = body.get("args", [])
     if kind == "VAR_RESET_ALL":
         note_change(walk, SettingChange("*", None, scope, is_reset=True))
@@ -90,7 +114,7 @@ def variable_set(walk: Walk, body: Body, scope: Scope) -> str:
     if kind in {"VAR_RESET", "VAR_SET_DEFAULT"}:
         note_change(walk, SettingChange(name, None, scope, is_reset=True))
         return "reset" if kind == "VAR_RESET" else "set"
-    value = _joined(args) if kind == "VAR_SET_VALUE" else None
+    value = _joined(args, name) if kind == "VAR_SET_VALUE" else None
     note_change(walk, SettingChange(name, value, scope))
     return "set"
 
@@ -126,5 +150,5 @@ def set_config_call(walk: Walk, body: Body) -> None:
     is_reset = value is None and is_null(args[1])
     note_change(
         walk,
-        SettingChange("" if name is None else name.lower(), value, scope, is_reset),
+        SettingChange("" if name is None else folded(name), value, scope, is_reset),
     )

@@ -20,7 +20,7 @@ from proxy.policy.evaluate import Policy
 from proxy.session.judge import Judge
 from proxy.shipped import policy_path
 from tests.fix_postgres import Clusters, Database, shop_copy
-from tests.fix_proxy import Proxies, Proxy
+from tests.fix_proxy import Proxies, Proxy, as_superuser
 from tests.oracle.attacks import CLEAR, Attack, Place, changes, load, world
 from tests.oracle.wire import Answer, Session
 
@@ -195,12 +195,8 @@ _strong: dict[int, Proxy] = {}
 def strong(proxies: Proxies, postgres: Cluster) -> Proxy:
     """A pgwarden whose developers are superusers upstream: lock (a), and (b)."""
     if postgres.major not in _strong:
-        password = postgres.plan.work / "password-of-the-superuser"
-        password.write_text(postgres.password + "\n")
-        password.chmod(0o600)
-        login = {"user": postgres.superuser, "password_file": str(password)}
         _strong[postgres.major] = proxies.start(
-            postgres, settings={"upstream": {"logins": {"reader": login}}}
+            postgres, settings=as_superuser(postgres)
         )
     return _strong[postgres.major]
 

@@ -7,9 +7,12 @@ needs exactly what it sends. Answers are kept as SQLSTATEs and rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from psycopg import OperationalError, pq
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COPIED_IN = b"990001\tplanted\n"
 """What is sent where a statement asks for COPY data: fits a table of (int, text)."""
@@ -98,6 +101,12 @@ class Session:
             return answer
         count = connection.describe_prepared(b"").nparams
         connection.send_query_prepared(b"", [None] * count)
+        return self._collect()
+
+    def bound(self, sql: str, values: Sequence[str]) -> Answer:
+        """The extended form, with these parameters as text."""
+        encoded = [value.encode() for value in values]
+        self._pgconn.send_query_params(sql.encode(), encoded)
         return self._collect()
 
     def sql_prepared(self, sql: str) -> Answer:

@@ -201,10 +201,17 @@ class Naive:
             self.words(each.except_names), act.name
         ):
             return False
-        if each.values is None:
+        if each.values is None and each.items is None:
             return True
         if act.value is None:
             return forbids
+        if each.items is not None:
+            # the values made here are plain lists, with no quotes in them
+            items = self.words(each.items)
+            fits = [like(items, x.strip()) for x in act.value.split(",") if x.strip()]
+            return any(fits) if forbids else all(fits)
+        if act.name == "role":
+            return act.value in each.values
         written = act.value.lower()
         return any(
             written in {"on": TRUE, "off": FALSE}.get(value.lower(), {value.lower()})
@@ -256,7 +263,7 @@ APPLICATIONS = ["psql", "bi", ""]
 INSTANTS = [hour * 3600.0 for hour in (3, 9, 12, 17, 23)]
 ACTIONS = ["select", "drop table", "drop view"]
 FLAGS = ["into", "cascade"]
-SETTINGS = ["jit", "role", "app.tenant"]
+SETTINGS = ["jit", "role", "app.tenant", "search_path"]
 VALUES = ["on", "off", "x", "1", "T", PG_DUMP]
 SCHEMAS = ["", "s", "t"]
 NAMES = ["a", "ab", "b"]
@@ -306,6 +313,12 @@ acts = st.fixed_dictionaries(
                         "values": some(VALUES),
                         "except_names": st.sampled_from(["role", "app.*", "@settings"]),
                     },
+                ),
+                st.fixed_dictionaries(
+                    {
+                        "name": st.just("search_path"),
+                        "items": some(["on", "x", "view", "f*", "@names"], least=1),
+                    }
                 ),
             ),
             max_size=2,

@@ -286,6 +286,21 @@ def test_a_watched_parameter_is_an_alarm(value: str, ends: bool) -> None:
     assert book.recorded() == (["internal parameter-alarm"] if ends else [])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "ends"),
+    [
+        ("search_path", "public, warehouse", False),  # every value is permitted
+        ("session_authorization", "pgwarden_reader", False),  # what it was
+        ("session_authorization", "postgres", True),
+    ],
+)
+def test_what_the_policy_permits_is_no_alarm(name: str, value: str, ends: bool) -> None:
+    watched = {"search_path": "public", "session_authorization": "pgwarden_reader"}
+    book = Playbook(watched=watched)
+    book.client(query("SELECT 1")).server(reported(name, value))
+    assert book.ending() == ("08P01" if ends else "")
+
+
 def test_replies_split_at_every_byte(book: Playbook) -> None:
     book.client(query("SELECT 1"), run("SELECT 2"), SYNC, query(DROP))
     answer = COLUMNS + ROW + done("SELECT 1") + ready() + PARSED + BOUND + ROW
