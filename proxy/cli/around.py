@@ -32,10 +32,14 @@ _SHOWN_RULES: Final = 3
 
 
 class Around(Struct, frozen=True):
-    """What surrounds a statement; the database is "" where it is not known."""
+    """What surrounds a statement; the database is "" where it is not known.
+
+    `server_major` is that of the server, 0 where only a catalog may tell.
+    """
 
     database: str = ""
     circumstances: Circumstances = Circumstances()
+    server_major: int = 0
 
     def judge(
         self, policy: Policy, role: str, resolver: Resolver | None = None
@@ -47,6 +51,7 @@ class Around(Struct, frozen=True):
             database=self.database,
             resolver=resolver,
             situation=policy.situation(role, self.circumstances),
+            server_major=self.server_major,
         )
 
     def left_open(self, policy: Policy, role: str) -> list[str]:
@@ -81,6 +86,7 @@ def around(
     at: str = "",
     address: str = "",
     application: str | None = None,
+    server_major: int = 0,
 ) -> Around:
     """What was given.
 
@@ -92,6 +98,7 @@ def around(
     return Around(
         database,
         Circumstances(address or None, application, _instant(at) if at else None),
+        server_major,
     )
 
 

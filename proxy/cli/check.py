@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.audit.tail import printable
-from proxy.cli.around import NOWHERE, Around, around
+from proxy.cli.around import Around, around
 from proxy.cli.lines import LineJudge, lines_of
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import (
@@ -37,6 +37,7 @@ from proxy.cli.options import (
     CatalogFile,
     Database,
     PolicyFile,
+    ServerVersion,
 )
 from proxy.cli.output import counted, output
 from proxy.errors import (
@@ -45,12 +46,12 @@ from proxy.errors import (
     ConfigError,
     reason_of,
 )
-from proxy.policy.decision import Context, Decision, ShadowRefusal
+from proxy.policy.decision import Decision, ShadowRefusal
 
 if TYPE_CHECKING:
     from proxy.catalog.resolve import Resolver
     from proxy.policy.evaluate import Policy
-    from proxy.session.judge import Judged
+    from proxy.session.judge import Judge, Judged
 
 SHOWN_CHARACTERS: Final = 70
 """Of a statement in the table: enough to recognise it."""
@@ -88,6 +89,7 @@ def check(
     at: At = "",
     address: Address = "",
     application: Application = None,
+    server_version: ServerVersion = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
     ] = False,
@@ -110,7 +112,11 @@ def check(
     """
     try:
         where = around(
-            database=database, at=at, address=address, application=application
+            database=database,
+            at=at,
+            address=address,
+            application=application,
+            server_major=server_version or 0,
         )
         if jsonl is not None:
             _refuse_files(files)
@@ -122,12 +128,9 @@ def check(
         sources = _sources(files)
     except ConfigError as error:
         fail(error)
+    judge = where.judge(loaded, role, resolver)
     verdicts = [
-        verdict
-        for name, text in sources
-        for verdict in judge_text(
-            loaded, role, text, name=name, where=where, resolver=resolver
-        )
+        verdict for name, text in sources for verdict in judge_text(judge, text, name)
     ]
     notes = [catalog_note(resolver), *where.left_open(loaded, role)]
     if as_json:
@@ -137,23 +140,13 @@ def check(
     raise typer.Exit(int(any(each.decision == "deny" for each in verdicts)))
 
 
-def judge_text(
-    policy: Policy,
-    role: str,
-    text: bytes,
-    *,
-    name: str,
-    where: Around = NOWHERE,
-    resolver: Resolver | None = None,
-) -> list[Verdict]:
+def judge_text(judge: Judge, text: bytes, name: str) -> list[Verdict]:
     """Each statement of a text with its decision, or one verdict on all of it."""
-    judge = where.judge(policy, role, resolver)
     decision, judged = OfflineSession(judge).send(text)
     if judged is None or not _can_be_split(judged, decision):
         line = _line_at(text, decision.position)
         return [_verdict(name, line, text, decision)]
     verdicts = []
-    context = Context(database=where.database, situation=judge.situation)
     for facts in judged.statements:
         start, length = facts.location
         blank = _BLANK.match(text, start)
@@ -164,7 +157,7 @@ def judge_text(
                 name,
                 text.count(b"\n", 0, begin) + 1,
                 text[begin:end],
-                policy.decide(role, [facts], context),
+                judge.decide([facts]),
             )
         )
     return verdicts

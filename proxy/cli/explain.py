@@ -30,6 +30,7 @@ from proxy.cli.options import (
     CatalogFile,
     Database,
     PolicyFile,
+    ServerVersion,
 )
 from proxy.cli.output import output
 from proxy.errors import ConfigError
@@ -69,6 +70,7 @@ def explain(
     at: At = "",
     address: Address = "",
     application: Application = None,
+    server_version: ServerVersion = None,
     is_quarantined: Annotated[
         bool, typer.Option("--quarantined", help="As in a session in quarantine.")
     ] = False,
@@ -90,7 +92,11 @@ def explain(
         loaded.role(role)
         resolver = load_resolver(catalog)
         where = around(
-            database=database, at=at, address=address, application=application
+            database=database,
+            at=at,
+            address=address,
+            application=application,
+            server_major=server_version or 0,
         )
     except ConfigError as error:
         fail(error)

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from proxy.sql.majors import NEWEST, OLDEST
+
 PolicyFile = Annotated[
     Path | None,
     typer.Option(
@@ -36,6 +38,18 @@ CatalogFiles = Annotated[
         "--catalog",
         metavar="FILE",
         help="What `pgwarden catalog export` wrote, of each database. Repeatable.",
+    ),
+]
+
+ServerVersion = Annotated[
+    int | None,
+    typer.Option(
+        "--server-version",
+        metavar="MAJOR",
+        min=OLDEST,
+        max=NEWEST,
+        help="Major of the server, for grammar that older ones have not.",
+        show_default=f"that of --catalog, or {OLDEST}",
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.errors import DENIED, SYNTAX_ERROR, TOO_LARGE
 from proxy.policy import invariants
 from proxy.policy.decision import Decision
+from proxy.sql.majors import OLDEST
 
 if TYPE_CHECKING:
     from proxy.sql.facts import Trouble
@@ -20,6 +21,8 @@ QUARANTINE: Final = "quarantine"
 """Rule id of a refusal because the session is in quarantine."""
 NOT_UNDERSTOOD: Final = "not-understood"
 TOO_LARGE_RULE: Final = "too-large"
+NEWER_GRAMMAR: Final = "pgwarden.grammar"
+"""Rule id of a refusal because the server lacks the text's grammar."""
 INTERNAL_ERROR: Final = "internal-error"
 UNKNOWN_ROLE: Final = "unknown-role"
 LOGIN: Final = "login"
@@ -60,6 +63,21 @@ def broken_reading(what: str, kind: str) -> Decision:
         reason=f"{what}: {invariants.REASON}",
         sqlstate=DENIED,
         hint=invariants.HINT,
+        kind=kind,
+    )
+
+
+def newer_grammar(since: int, server: int, kind: str) -> Decision:
+    """The text has grammar that the server has not: it would read something else."""
+    known = f"PostgreSQL {server}" if server else "the server, if it is older,"
+    return Decision(
+        allowed=False,
+        rule=NEWER_GRAMMAR,
+        reason=f"this is grammar of PostgreSQL {since}, and {known} may read it as the "
+        "call of a function",
+        sqlstate=SYNTAX_ERROR,
+        hint=f"Use functions that PostgreSQL {server or OLDEST} has. Offline, name the "
+        "server with --server-version.",
         kind=kind,
     )
 

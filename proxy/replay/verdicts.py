@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from proxy.policy.situation import PLAIN, Situation, Situations
 from proxy.session.judge import Judge
+from proxy.sql.majors import NEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -170,12 +171,16 @@ class Judges:
         found = self._ready.get(key)
         if found is None:
             self._made += 1
+            # A log does not say which server it is of: take it for one that had the
+            # grammar, or every such text would seem newly refused.
+            resolver = self._resolvers.get(database)
             judge = Judge(
                 self._policy,
                 self._as_role or role,
                 database=database,
-                resolver=self._resolvers.get(database),
+                resolver=resolver,
                 situation=situation,
+                server_major=NEWEST if resolver is None else 0,
             )
             found = Verdicts(
                 judge, self._memory, self._made, keeps_facts=self._keeps_facts

@@ -36,6 +36,7 @@ from proxy.session.replies import JUDGED_REPORTS
 from proxy.session.session import Limits, Session
 from proxy.session.surroundings import Surroundings
 from proxy.settings import is_loopback
+from proxy.sql.majors import major_of
 from proxy.wire.codes import IDLE
 from proxy.wire.messages import BackendKeyData, ReadyForQuery
 
@@ -116,7 +117,9 @@ class Server:
             login=self._catalog_login,
         )
         self.catalogs.changed = self._catalog_changed
-        self._judges: OrderedDict[tuple[str, str, Situation], Judge] = OrderedDict()
+        self._judges: OrderedDict[tuple[str, str, int, Situation], Judge] = (
+            OrderedDict()
+        )
         self.slots = Slots(settings.limits)
         self._rates = Rates()
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
@@ -184,6 +187,7 @@ class Server:
             client_address=address,
         )
         rules = self.policy.role(request.role)
+        major = major_of(ready.parameters.get("server_version", ""))
         names = WATCHED_OF_READERS if rules.read_only else ()
         watched = ALWAYS_WATCHED | {
             name: ready.parameters[name]
@@ -198,7 +202,8 @@ class Server:
         )
         session = Session(
             surroundings.adopt(
-                rules.situations, partial(self._judge, request.role, request.database)
+                rules.situations,
+                partial(self._judge, request.role, request.database, major),
             ),
             records,
             token=secrets.token_hex(8),
@@ -280,8 +285,10 @@ class Server:
             Farewell(link, grace_s=grace_s, ended=self.farewells.discard)
         )
 
-    def _judge(self, role: str, database: str, situation: Situation) -> Judge:
-        key = (role, database, situation)
+    def _judge(
+        self, role: str, database: str, major: int, situation: Situation
+    ) -> Judge:
+        key = (role, database, major, situation)
         judge = self._judges.get(key)
         if judge is None:
             judge = Judge(
@@ -290,6 +297,7 @@ class Server:
                 database=database,
                 resolver=self.catalogs.resolver(database),
                 situation=situation,
+                server_major=major,
             )
             self._judges[key] = judge
         self._judges.move_to_end(key)
@@ -401,8 +409,9 @@ class Server:
         request, surroundings = link.request, link.session.surroundings
         if surroundings is not None:
             situations = self.policy.role(request.role).situations
+            major = link.session.judge.server_major
             surroundings.adopt(
-                situations, partial(self._judge, request.role, request.database)
+                situations, partial(self._judge, request.role, request.database, major)
             )
             link.session.look_again()
 

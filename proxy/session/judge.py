@@ -14,9 +14,10 @@ from proxy.audit.judged import judged_fragment
 from proxy.catalog.columns import with_columns
 from proxy.errors import DENIED, UNDEFINED_PREPARED_STATEMENT
 from proxy.policy.decision import Context, Decision
-from proxy.policy.refusals import internal_error
+from proxy.policy.refusals import internal_error, newer_grammar
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import Facts, Kind, merge_executed
+from proxy.sql.majors import OLDEST, major_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,6 +162,7 @@ class Judge:
         database: str = "",
         resolver: Resolver | None = None,
         situation: Situation | None = None,
+        server_major: int = 0,
     ) -> None:
         """Begin without any verdict.
 
@@ -171,11 +173,17 @@ class Judge:
             resolver: knows that database's catalog; None where nobody does, which makes
                 the verdicts strict.
             situation: where and when; None where that is not known, which is strict.
+            server_major: what the server's grammar is; 0 for that of the catalog's
+                server. An unknown one is taken for the oldest.
         """
+        if server_major == 0 and resolver is not None:
+            server_major = major_of(resolver.catalog.server_version)
         self.policy = policy
         self.role = role
         self.database = database
         self.situation = situation
+        self.server_major = server_major
+        self._grammar_major = server_major or OLDEST
         self.version = policy.version
         self._resolver = resolver
         self._asks_columns = role in policy.roles and policy.role(role).asks_columns
@@ -266,6 +274,15 @@ class Judge:
     ) -> Decision:
         if analysis.trouble is not None:
             return self.policy.decide_trouble(self.role, analysis.trouble)
+        return self.decide(statements, quarantined=quarantined)
+
+    def decide(
+        self, statements: Sequence[Facts], *, quarantined: bool = False
+    ) -> Decision:
+        """The verdict on statements that are understood, and stand or fall together."""
+        for facts in statements:
+            if facts.since > self._grammar_major:
+                return newer_grammar(facts.since, self.server_major, facts.kind)
         context = Context(
             database=self.database, quarantined=quarantined, situation=self.situation
         )

@@ -30,6 +30,7 @@ from proxy.session.upstream_plan import (
     startup_parameters,
 )
 from proxy.session.upstream_refusal import explain
+from proxy.sql.majors import NEWER_THAN, NEWEST, major_of
 from proxy.wire import codes, messages
 from proxy.wire.cursor import MessageIntake
 from proxy.wire.errors_wire import parse_error_fields
@@ -371,6 +372,9 @@ class UpstreamHandshake:
     def _ready(self, ready: messages.ReadyForQuery) -> None:
         if ready.status != codes.IDLE:
             raise self._violation("ready, but not idle")
+        version = self._parameters.get("server_version", "")
+        if major_of(version) > NEWEST:
+            raise self._unusable(f"PostgreSQL {version} is newer than {NEWER_THAN}")
         wanted = dict(FORCED)
         if self._plan.read_only:
             wanted[READ_ONLY] = "on"

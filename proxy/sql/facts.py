@@ -206,6 +206,8 @@ class Facts(Struct, frozen=True, gc=False):
         operators: (schema, operator) pairs of operators written OPERATOR(schema.op)
             with a schema other than pg_catalog: they may run any function.
         databases: databases that are created, altered or dropped, by name.
+        since: the oldest major of PostgreSQL that reads the text as this tree; 0 where
+            every supported one does.
         behind: relations that are read behind the views it names; only a catalog tells.
             A forbid counts for them, a permit need not name them.
         column_uses: columns of its relations that are read or written; None where
@@ -228,6 +230,7 @@ class Facts(Struct, frozen=True, gc=False):
     location: tuple[int, int] = (0, 0)
     operators: tuple[tuple[str, str], ...] = ()
     databases: tuple[str, ...] = ()
+    since: int = 0
     behind: tuple[RelationUse, ...] = ()
     column_uses: tuple[ColumnUse, ...] | None = None
 
@@ -315,6 +318,7 @@ def merge_executed(execute: Facts, prepared: Facts) -> Facts:
             if execute.column_uses is None or body.column_uses is None
             else _union(execute.column_uses, body.column_uses)
         ),
+        since=max(execute.since, body.since),
     )
 
 

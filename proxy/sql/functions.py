@@ -52,6 +52,11 @@ KNOWN: Final[dict[tuple[str, str], FunctionUse]] = (
         for schema in ("", "pg_catalog")
     }
     | {
+        # The grammar writes "pg_catalog" before json_object(...), whoever called it; on
+        # PostgreSQL 15 the name is looked up like any other.
+        ("pg_catalog", "json_object"): FunctionUse("", "json_object", Effect.NONE)
+    }
+    | {
         # Extensions live in any schema; a name that is known for harm keeps it there.
         ("public", name): FunctionUse("public", name, effect)
         for name, effect in EFFECTS.items()

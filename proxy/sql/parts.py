@@ -20,6 +20,26 @@ from proxy.sql.walk import GENERIC, Handler
 if TYPE_CHECKING:
     from proxy.sql.walk import Body, Stack, Walk
 
+SINCE: Final = {
+    "JsonAggConstructor": 16,
+    "JsonArrayAgg": 16,
+    "JsonArrayConstructor": 16,
+    "JsonArrayQueryConstructor": 16,
+    "JsonIsPredicate": 16,
+    "JsonObjectAgg": 16,
+    "JsonObjectConstructor": 16,
+    "JsonFuncExpr": 17,
+    "JsonParseExpr": 17,
+    "JsonScalarExpr": 17,
+    "JsonSerializeExpr": 17,
+    "JsonTable": 17,
+    "MergeSupportFunc": 17,
+    "ReturningOption": 18,
+}
+"""Class to the first major that has it, of those that are not in every supported one:
+src/include/nodes/{parsenodes,primnodes}.h of 15 to 18. Of most an older server reads
+the same text as the call of a function; of the rest it reads nothing."""
+
 _RANGE_VAR = GENERIC["RangeVar"]
 _COLUMN_REF = GENERIC["ColumnRef"]
 _A_EXPR = GENERIC["A_Expr"]
@@ -142,34 +162,15 @@ def sampled(body: Body, stack: Stack, walk: Walk) -> None:
     GENERIC["RangeTableSample"](body, stack, walk)
 
 
-def _newer(class_name: str, function: str) -> Handler:
-    """A call that became grammar in 16 or later.
-
-    An older server reads the same text as a call of a user's function, so without
-    knowing the server the effect is unknown.
-    """
+def newer(class_name: str, major: int) -> Handler:
+    """What is grammar from this major on, and the call of a function before."""
     rest = GENERIC[class_name]
 
     def handle(body: Body, stack: Stack, walk: Walk) -> None:
-        walk.functions["", function] = FunctionUse("", function, Effect.UNKNOWN)
+        walk.needs(major)
         rest(body, stack, walk)
 
     return handle
-
-
-def json_function(body: Body, stack: Stack, walk: Walk) -> None:
-    """JSON_EXISTS, JSON_QUERY and JSON_VALUE; see `_newer`."""
-    name = body["op"].removesuffix("_OP").lower()
-    walk.functions["", name] = FunctionUse("", name, Effect.UNKNOWN)
-    GENERIC["JsonFuncExpr"](body, stack, walk)
-
-
-def json_object(body: Body, stack: Stack, walk: Walk) -> None:
-    """JSON_OBJECT: with members only 16 and later can read it at all; see `_newer`."""
-    if "exprs" not in body:
-        use = FunctionUse("", "json_object", Effect.UNKNOWN)
-        walk.functions["", "json_object"] = use
-    GENERIC["JsonObjectConstructor"](body, stack, walk)
 
 
 PARTS: Final[dict[str, Handler]] = {
@@ -184,12 +185,5 @@ PARTS: Final[dict[str, Handler]] = {
     "IntoClause": into,
     "LockingClause": row_lock,
     "RangeTableSample": sampled,
-    "JsonScalarExpr": _newer("JsonScalarExpr", "json_scalar"),
-    "JsonSerializeExpr": _newer("JsonSerializeExpr", "json_serialize"),
-    "JsonParseExpr": _newer("JsonParseExpr", "json"),
-    "JsonArrayConstructor": _newer("JsonArrayConstructor", "json_array"),
-    "JsonArrayAgg": _newer("JsonArrayAgg", "json_arrayagg"),
-    "JsonFuncExpr": json_function,
-    "JsonObjectConstructor": json_object,
-    "MergeSupportFunc": _newer("MergeSupportFunc", "merge_action"),
+    **{name: newer(name, major) for name, major in SINCE.items()},
 }

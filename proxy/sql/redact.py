@@ -30,19 +30,23 @@ _OPENING = re.compile(
     re.VERBOSE,
 )
 _REST: Final = {
-    "escape": re.compile(r"(?:[^'\\]|\\.|'')*'", re.DOTALL),
-    "string": re.compile(r"(?:[^']|'')*'"),
-    "name": re.compile(r'(?:[^"]|"")*"'),
+    "escape": re.compile(r"(?:[^'\\]|\\.|'')*+'", re.DOTALL),
+    "string": re.compile(r"(?:[^']|'')*+'"),
+    "name": re.compile(r'(?:[^"]|"")*+"'),
     "line": re.compile(r"[^\r\n]*"),
     "word": re.compile(""),
 }
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 # A string goes on after a line break, in the same kind: E'a' \n '\'' is one literal.
-_CONTINUATION = re.compile(r"(?:[^\S\r\n]|--[^\r\n]*)*[\r\n](?:\s|--[^\r\n]*[\r\n])*'")
+# Possessive: a comment holds further "--", and to try each as one of its own would take
+# time exponential in their number.
+_CONTINUATION = re.compile(
+    r"(?:[^\S\r\n]|--[^\r\n]*+)*+[\r\n](?:\s|--[^\r\n]*+[\r\n])*+'"
+)
 
 _PASSWORD_WORD = re.compile(
-    r"(\bpass(?:word|wd|phrase)\s*(?:=\s*|\s))('(?:[^']|'')*'?|[^\s'\";,)]+)",
+    r"(\bpass(?:word|wd|phrase)\s*(?:=\s*|\s))('(?:[^']|'')*+'?|[^\s'\";,)]+)",
     re.IGNORECASE,
 )
 _PASSWORD_CLAUSE = re.compile(

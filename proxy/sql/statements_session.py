@@ -92,6 +92,7 @@ def absorb(walk: Walk, inner: Walk) -> None:
     walk.names += inner.names
     walk.operators += inner.operators
     walk.lock_mode = walk.lock_mode or inner.lock_mode
+    walk.needs(inner.since)
 
 
 def execute(body: Body, stack: Stack, walk: Walk) -> None:

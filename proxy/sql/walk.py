@@ -80,6 +80,7 @@ class Walk:
         "relations",
         "selects",
         "settings",
+        "since",
         "transaction",
         "with_depth",
         "with_names",
@@ -99,6 +100,7 @@ class Walk:
         self.databases: tuple[str, ...] = ()
         self.lock_mode = ""
         self.transaction = ""
+        self.since = 0
         self.prepared: Facts | None = None
         self.with_names = NO_NAMES
         self.with_depth = 0
@@ -152,6 +154,10 @@ class Walk:
         if schema != "pg_catalog":
             operator = (schema, names[-1]["String"]["sval"])
             self.operators = (*self.operators, operator)
+
+    def needs(self, major: int) -> None:
+        """Note that only servers of this major and later read the text so."""
+        self.since = max(self.since, major)
 
     def scoped(self, body: Body, rest: Handler) -> None:
         """Visit a statement with a WITH clause: its names hide tables, where they may.
@@ -213,6 +219,7 @@ class Walk:
             location,
             self.operators,
             self.databases,
+            self.since,
         )
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from proxy.cli.check import check, judge_text
 from proxy.cli.offline import load_policy
+from proxy.session.judge import Judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ def test_statements_get_their_own_line() -> None:
         "-- first\nSELECT 'é';\n\n/* then\n */ DROP TABLE t;SELECT 2;\n"
         "PREPARE p AS SELECT 1; EXECUTE p"
     )
-    found = judge_text(load_policy(None), "developer", text.encode(), name="a.sql")
+    found = judge_text(Judge(load_policy(None), "developer"), text.encode(), "a.sql")
     assert [(each.line, each.statement, each.decision) for each in found] == [
         (2, "SELECT 'é'", "allow"),
         (5, "DROP TABLE t", "deny"),
@@ -47,7 +48,7 @@ def test_statements_get_their_own_line() -> None:
 def test_a_text_that_can_not_be_split_is_one_verdict(
     text: bytes, line: int, rule: str
 ) -> None:
-    (found,) = judge_text(load_policy(None), "developer", text, name="a.sql")
+    (found,) = judge_text(Judge(load_policy(None), "developer"), text, "a.sql")
     assert (found.line, found.rule, found.decision) == (line, rule, "deny")
 
 
