@@ -135,7 +135,8 @@ def attacked_directly(
         if attack.leaks:
             works: object = answer.leaked
         elif attack.probe:
-            works = attacker.simple(attack.probe).rows != probed.rows
+            now = attacker.simple(attack.probe)
+            works = not now.sqlstate and now.rows != probed.rows
         else:
             works = changes(before, settle(attack, superuser, place, before))
         attacker.simple("ROLLBACK")
