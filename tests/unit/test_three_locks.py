@@ -19,6 +19,7 @@ ROWS = {
 }
 GROUPS = list(dict.fromkeys(attack.group for attack in load()[1]))
 STOPPED_BY = {"a": r"\ba\b", "b": r"\bb\b", "c": r"\bc\b", "alarm": "alarm"}
+STOPPED_BY["catalog"] = "catalog"
 TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
 
 
