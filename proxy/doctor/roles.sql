@@ -5,6 +5,7 @@
 --        -v migrator_secret="$(pgwarden identity secret < migrator.password)" \
 --        -f deploy/roles.sql
 --
+-- For a role of each person beside these: deploy/person.sql.
 -- `owner` owns the tables: not a superuser. For another database of the same server run
 -- it again; roles that exist are kept, their passwords are set anew.
 --   -v reader=NAME -v migrator=NAME    other names than pgwarden_reader, pgwarden_migrator
