@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 
 from docs import policy_words
+from proxy.addresses import Address
 from proxy.cli.main import app
 from proxy.doctor.checks_code import EXTENSIONS
 from proxy.doctor.checks_roles import PREDEFINED
@@ -23,7 +24,7 @@ from proxy.doctor.findings import KINDS
 from proxy.doctor.script import roles_script
 from proxy.exposition import reference_page
 from proxy.policy import model as policy
-from proxy.settings import Address, Settings
+from proxy.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -207,7 +207,8 @@ class RolePolicy:
     ) -> Decision:
         """The verdict by these rules; what is `behind` needs no permit."""
         permits = [rule for rule in rules if rule.permits]
-        refusal = _forbidden([*acts, *behind], rules)
+        touched = [*acts, *behind]
+        refusal = _forbidden(touched, rules)
         if refusal is not None:
             rule, act = refusal
             subject = telling(act, facts, permits)
@@ -218,7 +219,7 @@ class RolePolicy:
                 sqlstate=DENIED,
                 hint=rule.hint,
                 quarantines=any(
-                    each.quarantines and any(map(each.covers, acts))
+                    each.quarantines and any(map(each.covers, touched))
                     for each in rules
                     if not each.permits
                 ),

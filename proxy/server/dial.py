@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from typing_extensions import override
 
+from proxy.addresses import is_loopback
 from proxy.auth.scram import SaltedPasswords, encode_nonce
 from proxy.errors import (
     CANNOT_CONNECT,
@@ -32,7 +33,6 @@ from proxy.session.upstream import UpstreamHandshake
 from proxy.session.upstream_effects import DeriveKey, UpstreamReady, UpstreamRefused
 from proxy.session.upstream_plan import TlsMode, UpstreamPlan, shown_name
 from proxy.session.upstream_refusal import explain_to_person
-from proxy.settings import is_loopback
 from proxy.wire.startup import CancelRequest, SSLRequest
 
 if TYPE_CHECKING:

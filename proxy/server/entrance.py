@@ -50,6 +50,9 @@ _log = structlog.get_logger("login")
 
 Result = Literal["ok", "denied", "refused", "error", "timeout"]
 
+GATE_WAIT_S = 5.0
+"""An examination takes under a second; the client need not learn of it."""
+
 _RESULTS: dict[Outcome, Result] = {
     Outcome.UNKNOWN_IDENTITY: "denied",
     Outcome.UNUSABLE_IDENTITY: "denied",
@@ -187,6 +190,7 @@ class Entrance(asyncio.Protocol):
 
     async def _come_in(self, request: LoginRequest, client: asyncio.Transport) -> None:
         server = self._server
+        await server.gate.settled(server.policy, GATE_WAIT_S)
         refusal = unserved(server.settings.upstream, request.database)
         refusal = refusal or server.gate.refusal(server.policy)
         if refusal is None:

@@ -7,6 +7,8 @@ waivers) is examined before anybody comes in under it. Who examines is
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import CANNOT_CONNECT_NOW, ErrorReport
@@ -24,22 +26,33 @@ class Gate:
         """Begin; `passed` is the version of a policy that was examined already."""
         self._passed = passed
         self._why = UNEXAMINED
+        self._news = asyncio.Event()
 
     def open(self, policy: Policy) -> None:
         """Nothing critical stands under this policy."""
         self._passed = policy.version
         self._why = UNEXAMINED
+        self._news.set()
 
     def close(self, why: str) -> None:
         """Something stands: `why` is fit for anyone to read."""
         self._passed = ""
         self._why = why
+        self._news.set()
 
     def problem(self, policy: Policy) -> str:
         """Why nobody may come in under this policy, "" if they may."""
         if not policy.document.model.doctor.gate or self._passed == policy.version:
             return ""
         return self._why
+
+    async def settled(self, policy: Policy, within_s: float) -> None:
+        """Wait while an examination goes on: a changed policy turns nobody away."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.problem(policy) == UNEXAMINED:
+                    self._news.clear()
+                    await self._news.wait()
 
     def refusal(self, policy: Policy) -> ErrorReport | None:
         """The same for a client."""

@@ -21,8 +21,8 @@ from proxy.server.sockets import prepare
 if TYPE_CHECKING:
     import asyncio
 
+    from proxy.addresses import Address
     from proxy.server.server import Server
-    from proxy.settings import Address
 
 _log = structlog.get_logger("listener")
 

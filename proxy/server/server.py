@@ -8,34 +8,33 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.addresses import is_loopback
 from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
 from proxy.policy.decision import Context, Decision
-from proxy.policy.situation import Circumstances, Situation
+from proxy.policy.situation import Circumstances
 from proxy.server.admission import Rates, Slots, may_login, why_out
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
 from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
+from proxy.server.judges import Judges
 from proxy.server.link import Link
 from proxy.server.sources import read_sources
 from proxy.server.tls import frontend_context
 from proxy.server.upstream_users import catalog_login
-from proxy.session.judge import Judge
 from proxy.session.login_effects import LoginRules
-from proxy.session.replies import JUDGED_REPORTS
+from proxy.session.reports import JUDGED_REPORTS
 from proxy.session.session import Limits, Session
 from proxy.session.surroundings import Surroundings
-from proxy.settings import is_loopback
 from proxy.sql.majors import major_of
 from proxy.wire.codes import IDLE
 from proxy.wire.messages import BackendKeyData, ReadyForQuery
@@ -67,10 +66,6 @@ ALWAYS_WATCHED = {"standard_conforming_strings": "on", "client_encoding": "UTF8"
 in two ways."""
 WATCHED_OF_READERS = ("default_transaction_read_only", "is_superuser")
 """Reported parameters that a read-only session has no way to change."""
-
-MOST_JUDGES = 64
-"""Caches of verdicts kept beyond the sessions that use them, one a role, database and
-situation: shadow databases come with a new name each time."""
 
 
 class Server:
@@ -117,9 +112,7 @@ class Server:
             login=self._catalog_login,
         )
         self.catalogs.changed = self._catalog_changed
-        self._judges: OrderedDict[tuple[str, str, int, Situation], Judge] = (
-            OrderedDict()
-        )
+        self._judges = Judges(self.policy, self.catalogs)
         self.slots = Slots(settings.limits)
         self._rates = Rates()
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
@@ -203,7 +196,7 @@ class Server:
         session = Session(
             surroundings.adopt(
                 rules.situations,
-                partial(self._judge, request.role, request.database, major),
+                partial(self._judges.of, request.role, request.database, major),
             ),
             records,
             token=secrets.token_hex(8),
@@ -285,34 +278,13 @@ class Server:
             Farewell(link, grace_s=grace_s, ended=self.farewells.discard)
         )
 
-    def _judge(
-        self, role: str, database: str, major: int, situation: Situation
-    ) -> Judge:
-        key = (role, database, major, situation)
-        judge = self._judges.get(key)
-        if judge is None:
-            judge = Judge(
-                self.policy,
-                role,
-                database=database,
-                resolver=self.catalogs.resolver(database),
-                situation=situation,
-                server_major=major,
-            )
-            self._judges[key] = judge
-        self._judges.move_to_end(key)
-        if len(self._judges) > MOST_JUDGES:
-            self._judges.popitem(last=False)
-        return judge
-
     def _catalog_login(self) -> str | None:
         """The login that asks for catalogs."""
         return catalog_login(self.settings.upstream, self.policy)
 
     def _catalog_changed(self, database: str) -> None:
         """Sessions are judged by the new catalog from their next statement."""
-        for key in [key for key in self._judges if key[1] == database]:
-            del self._judges[key]
+        self._judges.forget(database)
         for link in self.links:
             if link.request.database == database:
                 link.session.look_again()
@@ -381,9 +353,8 @@ class Server:
                 "reload_refused", error=error.message, in_force=self.policy.version
             )
             return
-        if sources.policy.version != self.policy.version:
-            self._judges.clear()
         self.policy, self.identities, self._keys = sources
+        self._judges.adopt(self.policy)
         self._renew_secrets(self._keys)
         self._rates.keep(self.identities)
         ended = 0
@@ -411,7 +382,8 @@ class Server:
             situations = self.policy.role(request.role).situations
             major = link.session.judge.server_major
             surroundings.adopt(
-                situations, partial(self._judge, request.role, request.database, major)
+                situations,
+                partial(self._judges.of, request.role, request.database, major),
             )
             link.session.look_again()
 

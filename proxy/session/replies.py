@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import PROTOCOL_VIOLATION, BackendError, ErrorReport
+from proxy.errors import BackendError
 from proxy.session.expected import (
     COPY_END,
     MAYBE_SYNC,
@@ -35,6 +35,7 @@ from proxy.session.progress import (
     take,
 )
 from proxy.session.refusal import LONGEST_TOKEN_ERROR
+from proxy.session.reports import on_parameter_status
 from proxy.wire.errors_wire import encode_error, parse_error_fields
 from proxy.wire.frames import HEADER_BYTES, LARGEST_SMALL_MESSAGE
 
@@ -63,15 +64,8 @@ PARSE_COMPLETE: Final = 0x31  # 1
 PORTAL_SUSPENDED: Final = 0x73  # s
 ROW_DESCRIPTION: Final = 0x54  # T
 
-APPLICATION_NAME: Final = "application_name"
-
 LONGEST_PARAMETER: Final = 1024 * 1024
 """A ParameterStatus holds one setting; the server's own limits keep it far smaller."""
-
-
-JUDGED_REPORTS: Final = frozenset({"search_path", "session_authorization"})
-"""Watched parameters that a client may set where its policy says so. PostgreSQL 18 is
-the first to report search_path."""
 
 
 def is_read(kind: int) -> bool:
@@ -308,59 +302,6 @@ def _doubt(session: Session) -> None:
         if following is not SYNC:
             raise lost_track("what was sent after a COPY that failed")
     session.in_doubt = bool(queue)
-
-
-# --- alarms ------------------------------------------------------------------
-
-
-def on_parameter_status(
-    session: Session, data: bytes, start: int, end: int
-) -> bytes | None:
-    """Compare with what the session was set up with: another value is an alarm.
-
-    What the policy lets a client set, it may be set to: by whom, no report says.
-    """
-    name, _, value = data[start + HEADER_BYTES : end - 1].partition(b"\0")
-    key = name.decode("utf-8", "replace")
-    wanted = session.watched.get(key)
-    shown = value.decode("utf-8", "replace")
-    if key == APPLICATION_NAME:
-        _renamed(session, shown)
-    if wanted is None or shown == wanted:
-        return None
-    if key not in JUDGED_REPORTS or not session.judge.permits_setting(key, shown):
-        session.records.append(
-            session.made.internal(
-                "parameter-alarm",
-                detail={"parameter": key, "expected": wanted, "reported": shown},
-            )
-        )
-        session.end(
-            f"the server reported a changed {key}",
-            ErrorReport(
-                PROTOCOL_VIOLATION,
-                f'parameter "{key}" was changed in a way that pgwarden does not allow',
-                hint="the session ends here; what happened is in the audit log",
-                severity="FATAL",
-            ),
-        )
-    return None
-
-
-def _renamed(session: Session, reported: str) -> None:
-    """The client calls itself otherwise: a hint that rules may ask for, and a fact.
-
-    Postgres reports it at ReadyForQuery, so what was sent before is judged by the
-    name before.
-    """
-    surroundings = session.surroundings
-    if surroundings is not None and surroundings.renamed(reported):
-        name = surroundings.application
-        session.records.append(
-            session.made.internal("application-name", detail={APPLICATION_NAME: name})
-        )
-        if session.may_change:
-            session.look_again()
 
 
 def handle_reply(  # noqa: C901, PLR0911 - one way out a message type

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import psycopg
 import pytest
 import yaml
 
-from proxy.shipped import policy_path
+from tests.fix_proxy import ungated_text
 from tests.integration.rig import Raw, events, eventually, metric
 
 if TYPE_CHECKING:
@@ -30,7 +29,9 @@ REFUSED = 'pgwarden_policy_reloads_total{result="refused"}'
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     """A copy of production's policy, to be changed."""
-    return Path(shutil.copy(policy_path("production"), tmp_path / "policy.yaml"))
+    path = tmp_path / "policy.yaml"
+    path.write_text(ungated_text(), "utf-8")
+    return path
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def by_renaming(_: Proxy, path: Path, text: str) -> None:
     other.rename(path)
 
 
-def forbids_customers(policy: Path) -> str:
-    content = yaml.safe_load(policy.read_text())
+def forbids_customers(text: str) -> str:
+    content = yaml.safe_load(text)
     rule = {
         "id": "test.customers",
         "forbid": {"relations": [{"access": "*", "names": ["customers"]}]},
@@ -87,7 +88,7 @@ def test_living_sessions_follow_from_their_next_statement(
             assert connection.execute(asked).fetchone() == (1000,)
         connection.execute("prepare mine as select count(*) from customers")
         before = metric(proxy, OK)
-        change(proxy, policy, forbids_customers(policy))
+        change(proxy, policy, forbids_customers(policy.read_text()))
         eventually(lambda: metric(proxy, OK) == before + 1, 10)
         for text in (asked, "execute mine", "select name from customers"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -126,7 +127,7 @@ def test_a_broken_policy_is_refused_as_a_whole(
             f'{policy}:3: unknown key "rolls"; did you mean "roles"?' in told["error"]
         )
     # And the one that follows, once it is right again.
-    by_renaming(proxy, policy, forbids_customers(policy_path("production")))
+    by_renaming(proxy, policy, forbids_customers(ungated_text()))
     eventually(lambda: metric(proxy, OK) == 2, 10)
 
 
@@ -150,10 +151,8 @@ def test_the_swapped_link_of_a_config_map_is_noticed(
     """Kubernetes: policy.yaml -> ..data/policy.yaml, and ..data -> a new folder."""
     for version in ("one", "two"):
         (tmp_path / version).mkdir()
-    shutil.copy(policy_path("production"), tmp_path / "one" / "policy.yaml")
-    (tmp_path / "two" / "policy.yaml").write_text(
-        forbids_customers(policy_path("production"))
-    )
+    (tmp_path / "one" / "policy.yaml").write_text(ungated_text(), "utf-8")
+    (tmp_path / "two" / "policy.yaml").write_text(forbids_customers(ungated_text()))
     (tmp_path / "..data").symlink_to("one")
     (tmp_path / "policy.yaml").symlink_to("..data/policy.yaml")
     proxy = start_proxy(shop17.cluster, policy=tmp_path / "policy.yaml")
@@ -219,7 +218,7 @@ def test_every_worker_follows(
 ) -> None:
     proxy = start_proxy(shop17.cluster, policy=policy, settings={"workers": 2})
     before = metric(proxy, OK)
-    by_renaming(proxy, policy, forbids_customers(policy))
+    by_renaming(proxy, policy, forbids_customers(policy.read_text()))
     eventually(lambda: metric(proxy, OK) == before + 2, 10)
     for _ in range(6):
         with (

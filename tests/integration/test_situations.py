@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import yaml
 
-from proxy.shipped import policy_path
+from tests.fix_proxy import ungated_text
 from tests.integration.rig import eventually, metric
 from tests.integration.test_policy_tools import told
 
@@ -50,7 +50,7 @@ def start(
 
 
 def document(rule: dict[str, Any]) -> str:
-    content = yaml.safe_load(policy_path("production").read_text())
+    content = yaml.safe_load(ungated_text())
     content["roles"]["developer"]["rules"].append({"reason": "a trial", **rule})
     return str(yaml.safe_dump(content, sort_keys=False))
 

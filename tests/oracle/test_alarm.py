@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from proxy.shipped import policy_path
 from tests.corpus.setting_forms import narrowed
 from tests.fix_postgres import shop_copy
-from tests.fix_proxy import Proxies, as_superuser
+from tests.fix_proxy import Proxies, as_superuser, ungated_text
 from tests.oracle.raw import RawClient
 from tests.unit.session.playbook import error_fields, query
 
@@ -52,7 +51,7 @@ _strong: dict[int, Proxy] = {}
 def strong(proxies: Proxies, postgres: Cluster, tmp_path: Path) -> Proxy:
     if postgres.major not in _strong:
         policy = tmp_path / "narrow.yaml"
-        text = policy_path("production").read_text("utf-8")
+        text = ungated_text()
         policy.write_text(narrowed(text), "utf-8")
         _strong[postgres.major] = proxies.start(
             postgres, policy=policy, settings=as_superuser(postgres)

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.shipped import policy_path
 from tests.corpus.setting_forms import (
     SETTINGS,
     STORED,
@@ -25,7 +24,7 @@ from tests.corpus.setting_forms import (
     narrowed,
 )
 from tests.fix_postgres import shop_copy
-from tests.fix_proxy import Proxies, as_superuser
+from tests.fix_proxy import Proxies, as_superuser, ungated_text
 from tests.oracle.wire import Answer, Session
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ _strong: dict[int, Proxy] = {}
 def strong(proxies: Proxies, postgres: Cluster, tmp_path: Path) -> Proxy:
     """Developers are superusers upstream, and held to some schemas by the policy."""
     if postgres.major not in _strong:
-        text = policy_path("production").read_text("utf-8")
+        text = ungated_text()
         policy = tmp_path / "narrow.yaml"
         policy.write_text(narrowed(text), "utf-8")
         _strong[postgres.major] = proxies.start(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.addresses import is_loopback
 from proxy.errors import ConfigError
-from proxy.settings import is_loopback, load_settings
+from proxy.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
