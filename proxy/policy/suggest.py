@@ -17,7 +17,7 @@ from msgspec import Struct
 from proxy.policy.model import Acts
 from proxy.policy.observed import STARTUP
 from proxy.policy.selection import pattern, select, told
-from proxy.sql.facts import STRONGEST_FIRST
+from proxy.sql.facts import STRONGEST_FIRST, Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -166,7 +166,8 @@ class _Writer:
 
     def _named(self, kept: list[Observation], how: str) -> None:
         for word in dict.fromkeys(each.seen.how for each in kept):
-            self.line(6, f"- {how}: [{word}]")
+            words = _OF_A_USER if word == Effect.UNKNOWN else word
+            self.line(6, f"- {how}: [{words}]")
             self.line(7, "names:")
             for each in kept:
                 if each.seen.how == word:
@@ -192,6 +193,13 @@ class _Writer:
             self.line(depth, f"#   {_plain(each)}")
         if len(left_out) > NAMED_LEFT_OUT:
             self.line(depth, f"#   and {len(left_out) - NAMED_LEFT_OUT:,} more")
+
+
+_OF_A_USER: Final = ", ".join(
+    (Effect.UNKNOWN, Effect.STABLE, Effect.VOLATILE, Effect.DEFINER)
+)
+"""A log does not tell what the catalog says of a function of the user's, and the wire
+will judge by it: named is named, whichever of these it is."""
 
 
 def _used(observation: Observation) -> str:

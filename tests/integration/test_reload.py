@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,6 +15,7 @@ from tests.integration.rig import Raw, events, eventually, metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy

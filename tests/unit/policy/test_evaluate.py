@@ -244,6 +244,19 @@ def test_forbid_wins_and_quarantines_where_it_says_so(policy: Policy) -> None:
     )
 
 
+def test_a_forbid_counts_behind_a_view_and_a_permit_is_not_asked_for() -> None:
+    text = TEXT.replace("reason: it holds passwords", "&", 1).replace(
+        "&", "reason: it holds passwords\n      quarantine: true", 1
+    )
+    policy = Policy(load(text, source="trial"), effects=EFFECTS)
+    hidden = RelationUse("pg_catalog", "pg_authid", Access.READ)
+    refused = decide(policy, read(behind=(hidden,)), "reader")
+    assert refused.rule == "secrets"
+    assert refused.quarantines
+    other = RelationUse("anywhere", "else", Access.INSERT)
+    assert decide(policy, read(behind=(other,)), "reader").allowed
+
+
 def test_exceptions_of_a_forbid(policy: Policy) -> None:
     assert decide(policy, drop("tmp_1"), "changer", database="shadow").allowed
     assert not decide(policy, drop("users"), "changer", database="shadow").allowed
