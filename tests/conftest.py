@@ -45,6 +45,43 @@ settings.load_profile("deep" if os.environ.get("PGWARDEN_DEEP") else "quick")
 _skipped: list[str] = []
 
 
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Let the majors take turns in tests marked `turns`; the deep run has them all.
+
+    For what has many cases and should hold on any major: each case runs on one, and
+    each major has a third of them.
+    """
+    if os.environ.get("PGWARDEN_DEEP") or os.environ.get("PGWARDEN_TEST_MAJORS"):
+        return
+    marked = {
+        item: _major_of(item) for item in items if item.get_closest_marker("turns")
+    }
+    majors = sorted({major for major in marked.values() if major is not None})
+    turn: dict[str, int] = {}
+    left_out = []
+    for item, major in marked.items():
+        if major is None:
+            continue
+        case = item.nodeid.replace(f"pg{major}", "pg")
+        number = turn.setdefault(case, len(turn))
+        if majors[number % len(majors)] != major:
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def _major_of(item: pytest.Item) -> int | None:
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return None
+    found = callspec.params.get("postgres") or callspec.params.get("ward")
+    return found if isinstance(found, int) else None
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = _reason(report.longrepr)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.integration.doctoring import Ward
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90), pytest.mark.turns]
 
 
 @pytest.fixture(scope="module", params=MAJORS, ids=lambda major: f"pg{major}")

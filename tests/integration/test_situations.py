@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90), pytest.mark.turns]
 
 Denied = psycopg.errors.InsufficientPrivilege
 NOTHING = {"id": "nothing", "permit": {"settings": ["nothing.at_all"]}}

@@ -8,8 +8,7 @@ none. Then the catalog is loaded as `pgwarden serve` does, and the statement jud
 from __future__ import annotations
 
 import asyncio
-import os
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 import psycopg
@@ -24,18 +23,13 @@ from proxy.policy.documents import load as load_policy
 from proxy.policy.evaluate import Policy
 from proxy.session.judge import Judge
 from proxy.shipped import policy_path
-from tests.fix_postgres import MAJORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from proxy.catalog.model import Catalog
     from proxy.policy.decision import Decision
     from tests.fix_postgres import Database
 
-T = TypeVar("T")
-DEEP = bool(os.environ.get("PGWARDEN_DEEP"))
-pytestmark = [pytest.mark.postgres, pytest.mark.oracle]
+pytestmark = [pytest.mark.postgres, pytest.mark.oracle, pytest.mark.turns]
 
 WORLD = """
 CREATE TABLE struck (at text);
@@ -297,18 +291,7 @@ def struck(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     return int(str(row[0]))
 
 
-def each_on_one_major(things: Sequence[T]) -> list[tuple[int, T]]:
-    """Taking turns, so that every major has its share; in the deep run all on all."""
-    return [
-        (major, thing)
-        for number, thing in enumerate(things)
-        for major in (MAJORS if DEEP else (MAJORS[number % len(MAJORS)],))
-    ]
-
-
-@pytest.mark.parametrize(
-    ("postgres", "trap"), each_on_one_major(TRAPS), indirect=["postgres"]
-)
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
 def test_a_trap_is_seen(shop: Database, trap: Trap) -> None:
     with psycopg.connect(shop.dsn, autocommit=True) as superuser:
         superuser.execute(WORLD)
@@ -343,9 +326,7 @@ def test_a_policy_really_calls_what_it_names(shop: Database) -> None:
         assert struck(superuser)
 
 
-@pytest.mark.parametrize(
-    ("postgres", "read"), each_on_one_major(READS), indirect=["postgres"]
-)
+@pytest.mark.parametrize("read", READS, ids=[sql for _, sql in READS])
 def test_what_reads_passes(shop: Database, read: tuple[str, str]) -> None:
     setup, statement = read
     with psycopg.connect(shop.dsn, autocommit=True) as superuser:
@@ -359,9 +340,7 @@ def test_what_reads_passes(shop: Database, read: tuple[str, str]) -> None:
     assert decision.allowed, decision.reason
 
 
-@pytest.mark.parametrize(
-    ("postgres", "extension"), each_on_one_major(list(HERE)), indirect=["postgres"]
-)
+@pytest.mark.parametrize("extension", HERE)
 def test_reading_with_an_extension_passes(shop: Database, extension: str) -> None:
     with psycopg.connect(shop.dsn, autocommit=True) as superuser:
         if superuser.execute(AVAILABLE, (extension,)).fetchone() is None:
@@ -393,24 +372,21 @@ def test_without_a_catalog_every_function_of_the_user_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("postgres", "change"),
-    each_on_one_major(
-        [
-            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-            "ALTER FUNCTION helpers.strike SECURITY DEFINER",
-            "CREATE OR REPLACE VIEW v AS SELECT 2 AS n",
-            "ALTER TABLE item ADD more int",
-            "ALTER TABLE item RENAME label TO title",
-            "ALTER TABLE item SET SCHEMA helpers",
-            "CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, PROCEDURE = int4pl)",
-            "ALTER TABLE item ENABLE ROW LEVEL SECURITY",
-            "CREATE POLICY p ON item USING (true)",
-            "CREATE DOMAIN d AS int CHECK (VALUE > 0)",
-            "ALTER SCHEMA helpers RENAME TO others",
-            "DROP FUNCTION helpers.strike",
-        ]
-    ),
-    indirect=["postgres"],
+    "change",
+    [
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION helpers.strike SECURITY DEFINER",
+        "CREATE OR REPLACE VIEW v AS SELECT 2 AS n",
+        "ALTER TABLE item ADD more int",
+        "ALTER TABLE item RENAME label TO title",
+        "ALTER TABLE item SET SCHEMA helpers",
+        "CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, PROCEDURE = int4pl)",
+        "ALTER TABLE item ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY p ON item USING (true)",
+        "CREATE DOMAIN d AS int CHECK (VALUE > 0)",
+        "ALTER SCHEMA helpers RENAME TO others",
+        "DROP FUNCTION helpers.strike",
+    ],
 )
 def test_the_fingerprint_sees_every_change(shop: Database, change: str) -> None:
     with psycopg.connect(shop.dsn, autocommit=True) as superuser:

@@ -42,7 +42,12 @@ SETUP = """
     INSERT INTO bait VALUES (1);
     CREATE FUNCTION made_before() RETURNS int LANGUAGE sql AS 'SELECT 1';
 """
-pytestmark = [pytest.mark.oracle, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.turns,
+]
 
 
 def with_start(dsn: str, start: dict[str, str]) -> str:
