@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from contextlib import closing
@@ -17,8 +16,7 @@ import yaml
 
 from proxy.auth.secrets import make_secret
 from proxy.demo.postgres import free_port
-from proxy.shipped import policy_path
-from tests.fix_proxy import merged, serve_command
+from tests.fix_proxy import merged, serve_command, ungated_text
 from tests.integration.rig import eventually, metric, problems, restart
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def base(tmp_path: Path) -> dict[str, Any]:
             }
         )
     )
-    shutil.copy(policy_path("production"), tmp_path / "policy.yaml")
+    (tmp_path / "policy.yaml").write_text(ungated_text(), "utf-8")
     return {
         "listen": [f"{HOST}:0"],
         "admin": f"{HOST}:0",
@@ -173,7 +171,7 @@ def test_a_bad_policy(tmp_path: Path, base: dict[str, Any]) -> None:
     assert done.returncode == MISTAKE
     assert f'{policy}:3: unknown key "rolls"; did you mean "roles"?' in done.stderr
     assert "Traceback" not in done.stderr
-    text = policy_path("production").read_text()
+    text = ungated_text()
     policy.write_text(text.replace("upstream: reader", "upstream: raeder"))
     check(serve(tmp_path, base), "raeder", "they have: migrator, reader")
 
