@@ -55,19 +55,18 @@ def pytest_collection_modifyitems(
     """
     if os.environ.get("PGWARDEN_DEEP") or os.environ.get("PGWARDEN_TEST_MAJORS"):
         return
-    marked = {
-        item: _major_of(item) for item in items if item.get_closest_marker("turns")
-    }
-    majors = sorted({major for major in marked.values() if major is not None})
-    turn: dict[str, int] = {}
-    left_out = []
-    for item, major in marked.items():
-        if major is None:
-            continue
-        case = item.nodeid.replace(f"pg{major}", "pg")
-        number = turn.setdefault(case, len(turn))
-        if majors[number % len(majors)] != major:
-            left_out.append(item)
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        major = _major_of(item)
+        if major is not None and item.get_closest_marker("turns"):
+            case = item.nodeid.replace(f"pg{major}", "pg")
+            cases.setdefault(case, []).append(item)
+    left_out = [
+        item
+        for number, of_case in enumerate(cases.values())
+        for item in of_case
+        if item is not of_case[number % len(of_case)]
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)

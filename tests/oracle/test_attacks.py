@@ -34,7 +34,12 @@ SETUP, ATTACKS = load()
 DEEP = bool(os.environ.get("PGWARDEN_DEEP"))
 LOCK_A = [attack for attack in ATTACKS if attack.stopped_by == "a"]
 BEHIND = [attack for attack in ATTACKS if attack.stopped_by != "a"]
-pytestmark = [pytest.mark.oracle, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.turns,
+]
 
 
 def test_there_are_enough() -> None:

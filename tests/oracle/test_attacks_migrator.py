@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy
 
-pytestmark = [pytest.mark.oracle, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.turns,
+]
 
 STAGE = """
     CREATE TABLE prey (

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy
 
-pytestmark = [pytest.mark.oracle, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.turns,
+]
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
