@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from proxy.catalog.effects import SAFE, Effects, guarded_settings
 from proxy.catalog.model import SYSTEM_SCHEMAS
+from proxy.catalog.resolved import Resolved
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import (
     Access,
@@ -57,16 +58,6 @@ class _Found:
         self.behind: dict[RelationUse, None] = {}
         self.settings: dict[SettingChange, None] = {}
         self.operators: dict[tuple[str, str], None] = {}
-
-
-class Resolved(Struct, frozen=True, gc=False):
-    """What takes the place of a statement's names."""
-
-    functions: tuple[FunctionUse, ...]
-    relations: tuple[RelationUse, ...]
-    behind: tuple[RelationUse, ...]
-    settings: tuple[SettingChange, ...]
-    operators: tuple[tuple[str, str], ...]
 
 
 class Resolver:

@@ -92,7 +92,10 @@ class Catalogs:
         known = self._known.pop(database, None) or _Known()
         self._known[database] = known  # the last one used stands last
         if len(self._known) > MOST_DATABASES:
-            del self._known[next(iter(self._known))]
+            forgotten = next(iter(self._known))
+            del self._known[forgotten]
+            # Nobody looks there any more: sessions that go on are judged strictly.
+            self.changed(forgotten)
         if known.first is None:
             known.first = self._tasks.spawn(self._look(database, known))
         return known.first
@@ -135,7 +138,8 @@ class Catalogs:
                 # A client's mistake, or a shadow database that is gone.
                 self._known.pop(database, None)
                 return
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, verdicts get strict
+                # Neither may it end the loop that looks again, nor a client's login.
                 self._failed(database, known, str(error) or type(error).__name__)
                 return
             self._metrics.catalog_load(result)

@@ -87,7 +87,7 @@ def within_rate(session: Session, judged: Judged) -> Judged:
     return judged.refused_by(
         Decision(
             allowed=False,
-            rule="limits.statements-per-minute",
+            rule=RULE,
             reason=f"over {rate.most} statements a minute, which is the most for each "
             f"identity of role {session.judge.role}",
             sqlstate=LIMIT_EXCEEDED,
