@@ -202,11 +202,12 @@ def test_no_policy_changes_a_refusal_of_pgwardens_own(
 
 def test_every_rule_that_sessions_refuse_by_is_known_to_replays() -> None:
     folder = Path(sessions.__file__).parents[1] / "session"
-    rules = {
-        rule
-        for path in folder.glob("*.py")
-        for rule in re.findall(r'rule="([a-z.-]+)"', path.read_text())
-    }
+    rules: set[str] = set()
+    for source in (path.read_text() for path in folder.glob("*.py")):
+        rules |= set(re.findall(r'rule="([a-z.-]+)"', source))
+        if "rule=RULE" in source:
+            constant = r'^RULE: Final = "([a-z.-]+)"'
+            rules |= set(re.findall(constant, source, re.MULTILINE))
     by_names = {"session.unknown-portal", "session.nested-execute", UNPREPARED}
     logins = {rule for rule in rules if rule.startswith("login")}
     assert rules - logins == OWN_REFUSALS | by_names
