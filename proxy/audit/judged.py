@@ -35,6 +35,8 @@ MAX_STATEMENTS: Final = 100
 MAX_NAMES: Final = 250
 """Relations, functions, columns, settings and so on kept of one statement."""
 
+_TEXT_KEY: Final = b'"text":'
+
 MAX_FACTS: Final = 262_144
 """Bytes of encoded facts of one text; above this only the kinds are kept."""
 
@@ -78,6 +80,18 @@ def judged_fragment(
     if len(encoded) > MAX_FACTS:
         encoded = _within_ceiling(record, encoded)
     return encoded[1:-1]
+
+
+def around_text(fragment: bytes, text: str) -> tuple[bytes, bytes] | None:
+    """What stands before and behind `text` in its fragment, if that can be told.
+
+    For texts whose record differs in nothing but the text.
+    """
+    own = _TEXT_KEY + json_ascii(text)
+    before, found, behind = fragment.partition(own)
+    if not found or own in behind:
+        return None
+    return before + _TEXT_KEY, behind
 
 
 def _shortened(shadow: ShadowRefusal) -> ShadowRefusal:

@@ -18,6 +18,7 @@ from msgspec import structs
 from proxy.catalog.effects import SAFE, Effects, guarded_settings
 from proxy.catalog.model import SYSTEM_SCHEMAS
 from proxy.catalog.resolved import Resolved
+from proxy.generations import Generations
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import (
     Access,
@@ -43,6 +44,8 @@ MOST_CANDIDATES: Final = 64
 """Relations of one name (a schema a tenant) that are named one by one; of more, the
 name stays as it is written, which the strictest reading covers."""
 
+_AS_WRITTEN: Final = Resolved((), (), (), (), ())
+"""Stands for: every name means what is written, and nothing else."""
 _HIDDEN: Final = "hidden"
 """Name of the function that is told where an expression could not be read."""
 
@@ -82,15 +85,19 @@ class Resolver:
         self._bad_operators = self._dangerous(catalog.operators)
         self._bad_types = self._dangerous(catalog.types)
         self._operators = {(each.schema, each.name) for each in catalog.operators}
-        self._young: dict[object, Resolved | None] = {}
-        self._old: dict[object, Resolved | None] = {}
+        self._answers: Generations[object, Resolved] = Generations(REMEMBERED)
 
     def resolve(self, statements: Sequence[Facts], text: bytes) -> tuple[Facts, ...]:
         """The facts of a text's statements with every name resolved."""
         extra: tuple[FunctionUse, ...] = ()
-        if self._bad_operators or self._bad_types:
+        if self.asks_text:
             extra = tuple(self._mentioned(text.decode()))
         return tuple([self._statement(facts, extra) for facts in statements])
+
+    @property
+    def asks_text(self) -> bool:
+        """Whether the text counts too: an operator or a type in it runs something."""
+        return bool(self._bad_operators or self._bad_types)
 
     def relations(self, schema: str, name: str) -> list[Relation]:
         """Every relation that a name could mean; `schema` may be ""."""
@@ -99,15 +106,11 @@ class Resolver:
 
     def _statement(self, facts: Facts, extra: tuple[FunctionUse, ...]) -> Facts:
         names = (facts.relations, facts.functions, facts.columns, facts.operators)
-        if names in self._young:
-            resolved = self._young[names]
-        else:
-            resolved = self._old[names] if names in self._old else self._resolved(facts)
-            if len(self._young) >= REMEMBERED:
-                self._old = self._young
-                self._young = {}
-            self._young[names] = resolved
+        resolved = self._answers.get(names)
         if resolved is None:
+            resolved = self._resolved(facts)
+            self._answers.put(names, resolved)
+        if resolved is _AS_WRITTEN:
             if not extra:
                 return facts
             return structs.replace(facts, functions=(*facts.functions, *extra))
@@ -120,8 +123,7 @@ class Resolver:
             operators=resolved.operators,
         )
 
-    def _resolved(self, facts: Facts) -> Resolved | None:
-        """None where every name stays as it is written."""
+    def _resolved(self, facts: Facts) -> Resolved:
         found = _Found()
         self._names_of(facts, found)
         resolved = Resolved(
@@ -138,7 +140,7 @@ class Resolver:
             and not resolved.behind
             and not resolved.settings
         )
-        return None if is_same else resolved
+        return _AS_WRITTEN if is_same else resolved
 
     def _names_of(self, facts: Facts, found: _Found, depth: int = 0) -> None:
         for use in facts.functions:
@@ -261,8 +263,5 @@ class Resolver:
             found.operators.update(inner.operators)
             found.relations.update(inner.relations)
             found.relations.update(inner.behind)
-        for use in self._mentioned(query) if self._has_dangers() else ():
+        for use in self._mentioned(query) if self.asks_text else ():
             found.functions[use] = None
-
-    def _has_dangers(self) -> bool:
-        return bool(self._bad_operators or self._bad_types)

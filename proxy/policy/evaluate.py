@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from proxy.errors import DENIED, ConfigError
+from proxy.generations import Generations
 from proxy.policy import refusals
 from proxy.policy.acts import (
     acts_of,
@@ -106,8 +107,7 @@ class RolePolicy:
         self._effectful = frozenset(effects)
         self._asks_database = any(rule.names_databases for rule in self.rules)
         self.asks_columns = any(rule.names_columns for rule in self.rules)
-        self._young: dict[Hashable, Decision] = {}
-        self._old: dict[Hashable, Decision] = {}
+        self._answers: Generations[Hashable, Decision] = Generations(REMEMBERED)
 
     def decide_setting(
         self, name: str, value: str, context: Context = _NOWHERE
@@ -155,24 +155,16 @@ class RolePolicy:
             context.database if self._asks_database else "",
             context.situation,
         )
-        answer = self._young.get(question)
+        answer = self._answers.get(question)
         if answer is None:
-            answer = self._old.get(question)
-            if answer is None:
-                answer = self._decide(facts, context)
+            answer = self._decide(facts, context)
             if len(facts.relations) + len(facts.functions) <= REMEMBERED_PARTS:
-                self._remember(question, answer)
+                self._answers.put(question, answer)
         return answer
 
     def shadowed(self, context: Context) -> frozenset[str]:
         """Ids of the rules that are on trial."""
         return (context.situation or self._strictest).shadowed
-
-    def _remember(self, question: Hashable, answer: Decision) -> None:
-        if len(self._young) >= REMEMBERED:
-            self._old = self._young
-            self._young = {}
-        self._young[question] = answer
 
     def _decide(self, facts: Facts, context: Context) -> Decision:
         if not self.may_login:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from proxy.generations import Generations
 from proxy.policy.situation import PLAIN, Situation, Situations
 from proxy.session.judge import Judge
 from proxy.sql.majors import NEWEST
@@ -52,31 +53,6 @@ class Verdict(Struct, frozen=True, gc=False):
     judged: Judged | None
 
 
-class Memory:
-    """Verdicts by judge, state and text: what is used stays, the old half goes."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._young: dict[Key, Verdict] = {}
-        self._old: dict[Key, Verdict] = {}
-
-    def get(self, key: Key) -> Verdict | None:
-        """The verdict, if it is remembered."""
-        found = self._young.get(key)
-        if found is None:
-            found = self._old.get(key)
-            if found is not None:
-                self.put(key, found)
-        return found
-
-    def put(self, key: Key, verdict: Verdict) -> None:
-        """Remember a verdict."""
-        if len(self._young) >= self._most:
-            self._old = self._young
-            self._young = {}
-        self._young[key] = verdict
-
-
 class Verdicts:
     """The verdicts of one policy for one role on one database, in one situation.
 
@@ -85,7 +61,12 @@ class Verdicts:
     """
 
     def __init__(
-        self, judge: Judge, memory: Memory, number: int, *, keeps_facts: bool
+        self,
+        judge: Judge,
+        memory: Generations[Key, Verdict],
+        number: int,
+        *,
+        keeps_facts: bool,
     ) -> None:
         policy, role = judge.policy, judge.role
         self.may_quarantine = role in policy.roles and any(
@@ -154,7 +135,8 @@ class Judges:
         self._policy = policy
         self._as_role = as_role
         self._keeps_facts = keeps_facts
-        self._memory = Memory(MOST_WITH_FACTS if keeps_facts else MOST_REMEMBERED)
+        most = MOST_WITH_FACTS if keeps_facts else MOST_REMEMBERED
+        self._memory: Generations[Key, Verdict] = Generations(most)
         self._made = 0
         self._ready: OrderedDict[tuple[str, str, Situation], Verdicts] = OrderedDict()
 

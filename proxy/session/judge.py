@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from proxy.audit.judged import judged_fragment
+from proxy.audit.ascii import json_ascii
+from proxy.audit.judged import around_text, judged_fragment
 from proxy.catalog.columns import with_columns
-from proxy.errors import DENIED, UNDEFINED_PREPARED_STATEMENT
+from proxy.generations import Generations
 from proxy.policy.decision import Context, Decision
 from proxy.policy.refusals import internal_error, newer_grammar
+from proxy.session.executes import UnfitExecuteError, resolve_executes
 from proxy.sql.analyse import analyse
-from proxy.sql.facts import Facts, Kind, merge_executed
+from proxy.sql.facts import Facts, Family, Kind
 from proxy.sql.majors import OLDEST, major_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ JUDGED_BYTES = 1024
 SEEN = 4096
 """Hashes of texts that came once; one that meets another's place takes it. Only whether
 a verdict is kept hangs on them: it is found by the exact bytes."""
+FAMILIES = 512
+"""Verdicts on families of texts in one generation, of which two live."""
 _NOTHING_PREPARED: Mapping[str, Facts] = {}
 _COPY_IN: Final = Kind.COPY_IN
 """An enum's attribute costs ten times a global's."""
@@ -80,6 +84,7 @@ class Judged:
         *,
         statements: tuple[Facts, ...],
         decision: Decision,
+        kind: str,
         fragment: bytes,
         renames: bool,
         executes: bool,
@@ -90,7 +95,7 @@ class Judged:
         self.analysis = analysis
         self.statements = statements
         self.decision = decision
-        self.kind = str(decision.kind)
+        self.kind = kind
         self.shadow = decision.shadow.rule if decision.shadow is not None else ""
         self.fragment = fragment
         self.renames = renames
@@ -105,46 +110,13 @@ class Judged:
             self.analysis,
             statements=self.statements,
             decision=decision,
+            kind=str(decision.kind),
             fragment=judged_fragment(self.analysis, decision),
             renames=self.renames,
             executes=self.executes,
             copies_in=self.copies_in,
             under=self.under,
         )
-
-
-class UnfitExecuteError(LookupError):
-    """An EXECUTE whose statement can't be judged."""
-
-    def __init__(self, decision: Decision) -> None:
-        super().__init__(decision.reason)
-        self.decision = decision
-
-
-def _unknown(name: str) -> UnfitExecuteError:
-    return UnfitExecuteError(
-        Decision(
-            allowed=False,
-            rule="session.unknown-prepared-statement",
-            reason=f'prepared statement "{name}" does not exist',
-            sqlstate=UNDEFINED_PREPARED_STATEMENT,
-            kind=Kind.EXECUTE,
-        )
-    )
-
-
-def _nested(name: str) -> UnfitExecuteError:
-    """A Parse message may prepare an EXECUTE, whose name may mean another text now."""
-    return UnfitExecuteError(
-        Decision(
-            allowed=False,
-            rule="session.nested-execute",
-            reason=f'prepared statement "{name}" is itself an EXECUTE',
-            sqlstate=DENIED,
-            hint="execute the inner statement by its own name",
-            kind=Kind.EXECUTE,
-        )
-    )
 
 
 class Judge:
@@ -193,6 +165,11 @@ class Judge:
         if situation is not None and situation.name:
             self._under = f"{self._under}@{situation.name}"
         self._under_quarantine = f"{self._under}:quarantined"
+        # A rule that tells columns apart, and a catalog that asks for the text, look
+        # at more of a text than its family does.
+        self._knows_families = not self._asks_columns and (
+            resolver is None or not resolver.asks_text
+        )
         self._free = _Generations()
         self._quarantined = _Generations()
 
@@ -217,9 +194,19 @@ class Judge:
         if judged is None:
             judged = cache.promoted(text)
             if judged is None:
-                judged = self._judge(
-                    text, prepared or _NOTHING_PREPARED, quarantined=quarantined
-                )
+                analysis = analyse(text)
+                family = analysis.family
+                if family is None or not self._knows_families:
+                    judged = self._judge(
+                        text,
+                        analysis,
+                        prepared=prepared or _NOTHING_PREPARED,
+                        quarantined=quarantined,
+                    )
+                else:
+                    judged = self._judge_one_of(
+                        family, text, analysis, quarantined=quarantined
+                    )
                 if len(text) <= CACHED_TEXT_BYTES and not judged.executes:
                     cache.offer(judged)
         return judged
@@ -228,10 +215,43 @@ class Judge:
         """Whether a client of this role may set this parameter to this value."""
         return self.policy.decide_setting(self.role, name, value).allowed
 
-    def _judge(
-        self, text: bytes, prepared: Mapping[str, Facts], *, quarantined: bool
+    def _judge_one_of(
+        self, family: Family, text: bytes, analysis: Analysis, *, quarantined: bool
     ) -> Judged:
-        analysis = analyse(text)
+        """The verdict on a text of a family: that on any other of it."""
+        cache = self._quarantined if quarantined else self._free
+        verdict = cache.families.get(family)
+        if verdict is not None and len(text) <= CACHED_TEXT_BYTES:
+            first = verdict.first
+            return Judged(
+                text,
+                analysis,
+                statements=first.statements,
+                decision=first.decision,
+                kind=first.kind,
+                fragment=b"%b%b%b"
+                % (verdict.before, json_ascii(analysis.recorded_text), verdict.behind),
+                renames=False,
+                executes=False,
+                copies_in=False,
+                under=first.under,
+            )
+        judged = self._judge(
+            text, analysis, prepared=_NOTHING_PREPARED, quarantined=quarantined
+        )
+        around = around_text(judged.fragment, analysis.recorded_text)
+        if around is not None:
+            cache.families.put(family, _FamilyVerdict(judged, *around))
+        return judged
+
+    def _judge(
+        self,
+        text: bytes,
+        analysis: Analysis,
+        *,
+        prepared: Mapping[str, Facts],
+        quarantined: bool,
+    ) -> Judged:
         statements = analysis.statements
         renames = executes = copies_in = False
         for facts in statements:
@@ -262,6 +282,7 @@ class Judge:
             analysis,
             statements=statements,
             decision=decision,
+            kind=str(decision.kind),
             fragment=judged_fragment(recorded, decision, policy=self.version),
             renames=renames,
             executes=executes,
@@ -289,40 +310,15 @@ class Judge:
         return self.policy.decide(self.role, statements, context)
 
 
-def resolve_executes(
-    statements: Sequence[Facts], prepared: Mapping[str, Facts]
-) -> tuple[Facts, ...]:
-    """Fold into each EXECUTE the facts of what it runs, in the order of the text.
+class _FamilyVerdict:
+    """A verdict on one text of a family, and its fragment around the text."""
 
-    Raises:
-        UnfitExecuteError: nothing of that name was prepared, or an EXECUTE was.
-    """
-    own: dict[str, Facts | None] = {}
-    resolved = []
-    everything_dropped = False
-    for facts in statements:
-        merged = facts
-        for effect in facts.names:
-            name = effect.name
-            if effect.verb == "execute" and name is not None:
-                body = own.get(name)
-                if body is None and name not in own and not everything_dropped:
-                    body = prepared.get(name)
-                if body is None:
-                    raise _unknown(name)
-                if any(inner.verb == "execute" for inner in body.names):
-                    raise _nested(name)
-                merged = merge_executed(merged, body)
-            elif effect.verb == "prepare" and name is not None:
-                own[name] = facts.prepared
-            elif effect.verb in {"deallocate", "discard"}:
-                if name is None:
-                    own.clear()
-                    everything_dropped = True
-                else:
-                    own[name] = None
-        resolved.append(merged)
-    return tuple(resolved)
+    __slots__ = ("before", "behind", "first")
+
+    def __init__(self, first: Judged, before: bytes, behind: bytes) -> None:
+        self.first = first
+        self.before = before
+        self.behind = behind
 
 
 class _Generations:
@@ -333,9 +329,10 @@ class _Generations:
     is used out of the processor's caches, besides ours.
     """
 
-    __slots__ = ("_bytes", "_old", "_seen", "young")
+    __slots__ = ("_bytes", "_old", "_seen", "families", "young")
 
     def __init__(self) -> None:
+        self.families: Generations[Family, _FamilyVerdict] = Generations(FAMILIES)
         self.young: dict[bytes, Judged] = {}
         self._old: dict[bytes, Judged] = {}
         self._bytes = 0

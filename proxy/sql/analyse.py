@@ -54,7 +54,7 @@ def _facts_of(text: str) -> Analysis:
         raise ParseTroubleError(TOO_COMPLEX)
     plain = plain_select(json)
     if plain is not None:
-        return Analysis((plain,), _recorded(text))
+        return Analysis(plain.statements, _recorded(text), None, plain)
     raw = statements(json)
     if len(raw) > MAX_STATEMENTS:
         message = f"more than {MAX_STATEMENTS} statements in one text"

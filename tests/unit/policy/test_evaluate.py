@@ -362,11 +362,11 @@ def test_memory_stays_bounded(policy: Policy) -> None:
     for number in range(3 * REMEMBERED):
         decide(policy, read(relations=(RelationUse("", f"t{number}", Access.READ),)))
     role = policy.role("reader")
-    assert len(role._young) + len(role._old) <= 2 * REMEMBERED
+    assert len(role._answers) <= 2 * REMEMBERED
     wide = tuple(RelationUse("", f"w{number}", Access.READ) for number in range(100))
-    before = len(role._young)
+    before = len(role._answers)
     assert decide(policy, read(relations=wide)).allowed
-    assert len(role._young) == before
+    assert len(role._answers) == before
 
 
 @pytest.mark.parametrize(

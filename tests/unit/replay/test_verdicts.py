@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.replay import verdicts as module
-from proxy.replay.verdicts import Judges, Memory, Verdict
+from proxy.replay.verdicts import Judges, Verdict
 from proxy.sql.analyse import analyse
 from tests.unit.replay.replaying import READING, WRITING, policy
 
@@ -17,15 +17,6 @@ ALLOWED = Verdict(
     touches_names=False,
     judged=None,
 )
-
-
-def test_what_is_used_is_kept_and_the_rest_goes() -> None:
-    memory = Memory(2)
-    for number in range(6):
-        memory.put((0, False, str(number)), ALLOWED)
-        assert memory.get((0, False, "0")) is ALLOWED
-    assert memory.get((0, False, "1")) is None
-    assert memory.get((0, False, "5")) is ALLOWED
 
 
 def test_roles_databases_and_quarantine_are_told_apart() -> None:

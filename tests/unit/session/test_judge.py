@@ -100,3 +100,46 @@ def test_quarantine_and_policy_have_names_of_their_own(judge: Judge) -> None:
     free, quarantined = judge.under(quarantined=False), judge.under(quarantined=True)
     assert free != quarantined
     assert judge.judge(b"SELECT 1", quarantined=True).under == quarantined
+
+
+FAMILY = (
+    b"SELECT a FROM t WHERE b = 1 AND c = 'x'",
+    b"SELECT a FROM t WHERE b = 7 AND c = 'y\xc3\xa9\x7f\\'",
+    b"SELECT a FROM t WHERE b = 9 AND c = 'z' -- password 'hunter2'",
+    b"SELECT a FROM t WHERE b = 3 AND c = '" + b"x" * 70_000 + b"'",
+    b"SELECT nextval('a')",
+    b"SELECT nextval('b')",
+    b"SELECT f('a'), g.h FROM g",
+    b"SELECT f('b'), g.h FROM g",
+)
+
+
+@pytest.mark.parametrize("quarantined", [False, True])
+@pytest.mark.parametrize("role", ["developer", "migrator"])
+def test_texts_of_one_family_get_the_verdict_and_record_that_each_has(
+    role: str, quarantined: bool
+) -> None:
+    policy = judge_of("migrator").policy
+    busy = Judge(policy, role)
+    for text in FAMILY * 2:
+        known = busy.judge(text, quarantined=quarantined)
+        fresh = Judge(policy, role).judge(text, quarantined=quarantined)
+        assert known.decision == fresh.decision
+        assert known.fragment == fresh.fragment
+        assert known.statements == fresh.statements
+        assert (known.kind, known.shadow, known.under, known.text) == (
+            fresh.kind,
+            fresh.shadow,
+            fresh.under,
+            text,
+        )
+
+
+def test_a_family_is_judged_apart_in_quarantine_and_in_another_judge() -> None:
+    policy = judge_of("migrator").policy
+    text = b"SELECT pg_sleep(1), a FROM t WHERE b = %d"
+    judge = Judge(policy, "migrator")
+    assert judge.judge(text % 1).decision.rule != "quarantine"
+    assert judge.judge(text % 2, quarantined=True).decision.rule == (
+        Judge(policy, "migrator").judge(text % 3, quarantined=True).decision.rule
+    )
