@@ -79,6 +79,17 @@ def bench(
     without_bouncer: Annotated[
         bool, typer.Option("--without-pgbouncer", help="Leave PgBouncer out.")
     ] = False,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="CHECKOUT",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+            help="Another pgwarden, set up with `make setup`, to measure beside.",
+        ),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Turns of each.")] = None,
     seconds: Annotated[float | None, typer.Option(min=1, help="Of a pgbench.")] = None,
     bulk_mib: Annotated[int | None, typer.Option(min=1, help="A bulk result.")] = None,
@@ -93,6 +104,7 @@ def bench(
         bulk_rounds=rounds or base.bulk_rounds,
         seconds=seconds or base.seconds,
         bulk_mib=bulk_mib or base.bulk_mib,
+        before=before,
     )
     wanted = _wanted(only)
     needs_servers = bool(wanted - {part.NAME for part in ALONE})
@@ -182,7 +194,9 @@ def _measure(
             return sections, report.machine("")
         with contextlib.ExitStack() as undo:
             with progress.part("starting the servers", None):
-                rig = Rig(with_bouncer=with_bouncer, scale=plan.scale)
+                rig = Rig(
+                    with_bouncer=with_bouncer, scale=plan.scale, before=plan.before
+                )
                 undo.enter_context(rig)
             for section in _with_servers(rig, plan, wanted, progress):
                 sections.append(section)

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class Plan:
         sessions: Idle sessions whose memory is measured.
         repeats: Rounds of the measurements without servers.
         scale: Of pgbench's tables.
+        before: Checkout of another pgwarden, measured beside this one.
     """
 
     rounds: int = 5
@@ -30,6 +35,7 @@ class Plan:
     sessions: int = 200
     repeats: int = 40
     scale: int = 10
+    before: Path | None = None
 
 
 QUICK = Plan(

@@ -35,7 +35,7 @@ _WALK_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One of the three ways to the same database."""
+    """One of the ways to the same database."""
 
     name: str
     port: int
@@ -76,7 +76,11 @@ class Peer:
 class Rig:
     """The servers of one run, as a context manager."""
 
-    def __init__(self, *, with_bouncer: bool, scale: int) -> None:
+    def __init__(
+        self, *, with_bouncer: bool, scale: int, before: Path | None = None
+    ) -> None:
+        """`before` is the checkout of another pgwarden to measure beside this one."""
+        self._before = before
         self._with_bouncer = with_bouncer
         self._scale = scale
         self._running = contextlib.ExitStack()
@@ -105,11 +109,18 @@ class Rig:
         self.direct = Peer("direct", self.cluster.port, self.reader, None)
         self.warden = self.start_warden(undo)
         self.bouncer = self.start_bouncer(undo) if self._with_bouncer else None
+        self.before = None
+        if self._before is not None:
+            self.before = self.start_warden(undo, checkout=self._before)
 
     @property
     def peers(self) -> tuple[Peer, ...]:
         """In the order of the tables."""
-        between = [] if self.bouncer is None else [self.peer(self.bouncer)]
+        between = [
+            self.peer(server)
+            for server in (self.bouncer, self.before)
+            if server is not None
+        ]
         return (self.direct, *between, self.peer(self.warden))
 
     def turns(self, rounds: int) -> Iterator[tuple[int, Peer]]:
@@ -125,10 +136,14 @@ class Rig:
         return Peer(server.name, server.port, server.login, server.pid)
 
     def start_warden(
-        self, undo: contextlib.ExitStack, module: str = "proxy.cli.main"
+        self,
+        undo: contextlib.ExitStack,
+        module: str = "proxy.cli.main",
+        checkout: Path | None = None,
     ) -> Warden:
         """A fresh pgwarden; `undo` stops it."""
-        warden = Warden(self._room("pgwarden"), self._upstream(), module=module)
+        room = self._room("pgwarden")
+        warden = Warden(room, self._upstream(), module=module, checkout=checkout)
         undo.callback(warden.stop)
         self._servers.append(warden)
         warden.start()

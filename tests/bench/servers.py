@@ -202,9 +202,18 @@ class Warden(Server):
     name = "pgwarden"
 
     def __init__(
-        self, room: Path, upstream: Upstream, *, module: str = "proxy.cli.main"
+        self,
+        room: Path,
+        upstream: Upstream,
+        *,
+        module: str = "proxy.cli.main",
+        checkout: Path | None = None,
     ) -> None:
+        """`checkout` is of another pgwarden than this one; it is called "before"."""
         super().__init__(room, upstream)
+        if checkout is not None:
+            self.name = "before"
+        self._checkout = checkout or _checkout()
         self.login = Login(IDENTITY, secrets.token_urlsafe(18))
         self.audit_folder = room / "audit"
         self._module = module
@@ -221,7 +230,7 @@ class Warden(Server):
         self.process = children.spawn(
             [sys.executable, "-m", self._module, "serve", "--config", str(settings)],
             self.log_path,
-            environment=_without_settings() | {"PYTHONPATH": str(_checkout())},
+            environment=_without_settings() | {"PYTHONPATH": str(self._checkout)},
         )
         self._wait(self._ready_file.exists)
         told = json.loads(self._ready_file.read_text("utf-8"))
@@ -239,7 +248,7 @@ class Warden(Server):
         return {
             "listen": [f"{HOST}:0"],
             "admin": f"{HOST}:0",
-            "policy": str(policy_path("production")),
+            "policy": str(self._policy()),
             "identities": str(self._write("identities.yaml", document)),
             "audit": {"folder": str(self.audit_folder)},
             "tls": {"certificate": str(certificate.chain), "key": str(certificate.key)},
@@ -257,6 +266,10 @@ class Warden(Server):
             },
             "ready_file": str(self._ready_file),
         }
+
+    def _policy(self) -> Path:
+        own = self._checkout / "policies" / "production.yaml"
+        return own if own.is_file() else policy_path("production")
 
     def _write(self, name: str, content: str) -> Path:
         path = self.room / name

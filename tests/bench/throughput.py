@@ -41,7 +41,7 @@ Runs = dict[str, list["Run"]]
 
 def ticks(plan: Plan) -> int:
     """Steps of the progress bar."""
-    return len(MODES) * len(CLIENTS) * plan.rounds * 3
+    return len(MODES) * len(CLIENTS) * plan.rounds * (3 if plan.before is None else 4)
 
 
 def measure(rig: Rig, plan: Plan, tally: Tally, tick: Ticks) -> Section:
@@ -109,6 +109,13 @@ def _summarise(section: Section, name: str, runs: Runs) -> None:
         figures["cpu_of_pgbouncer"] = median_ratio(cpus["pgwarden"], cpus["PgBouncer"])
         rounds = spread(ratios(rates["pgwarden"], theirs))
         section.notes.append(f"{name}: of PgBouncer {rounds} over the rounds.")
+    if "before" in runs:
+        grown = ratios(cpus["pgwarden"], cpus["before"])
+        figures["cpu_of_before"] = median(grown)
+        section.notes.append(
+            f"{name}: CPU of a query {median(grown):.2f} of that before "
+            f"({figures['before_cpu_us']:.1f} µs), {spread(grown)} over the rounds."
+        )
     section.figures |= {f"{name}.{key}": value for key, value in figures.items()}
     section.rows.append(_row(name, figures))
 
