@@ -6,11 +6,15 @@ Source: https://www.postgresql.org/docs/18/libpq-ssl.html for the meaning of the
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
+from proxy.auth.channel_binding import end_point_hash
 from proxy.errors import ConfigError, reason_of
+from proxy.session.exchange import Channel
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +24,35 @@ if TYPE_CHECKING:
 ALPN = "postgresql"
 
 
-def frontend_context(settings: TlsSettings) -> ssl.SSLContext:
+@dataclass(frozen=True, slots=True)
+class FrontendTls:
+    """What clients are shown; a reload makes another one, for those who come then.
+
+    Attributes:
+        context: for the handshake.
+        end_point: `end_point_hash` of the certificate in it.
+    """
+
+    context: ssl.SSLContext
+    end_point: bytes | None
+
+    def channel(self) -> Channel:
+        """What a login through this can be bound to."""
+        return Channel(self.end_point)
+
+
+def frontend_tls(settings: TlsSettings) -> FrontendTls:
+    """The TLS for clients, from the files as they are now.
+
+    Raises:
+        ConfigError: certificate or key can't be read or do not belong together.
+    """
+    context = _frontend_context(settings)
+    certificate = load_pem_x509_certificates(settings.certificate.read_bytes())[0]
+    return FrontendTls(context, end_point_hash(certificate.public_bytes(Encoding.DER)))
+
+
+def _frontend_context(settings: TlsSettings) -> ssl.SSLContext:
     """The context for clients.
 
     Raises:

@@ -1,0 +1,20 @@
+"""The ways to log in that a policy can name: a closed set.
+
+Imports nothing of pgwarden. Next: `proxy.policy.logins` chooses one for a client,
+`proxy.session.ways` opens its exchange.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How a client proves who it is; the words of a policy's `method`."""
+
+    SCRAM = "scram"
+    """By password; bound to the TLS channel where client and certificate can do it."""
+    SCRAM_PLUS = "scram-plus"
+    """By password, and bound to the TLS channel."""
+    REJECT = "reject"
+    """Not at all."""
