@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.auth.client_certificates import CertificateName
 from proxy.auth.methods import Method
 from proxy.policy import model as policy
 from proxy.sql.facts import Access, Effect, Flag, Kind
@@ -36,6 +37,7 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.Waiver: "An item of `waive`",
     policy.LoginRule: "A rule of `authentication`",
     policy.LoginWhen: "`when` of a rule of `authentication`",
+    CertificateName: "`certificate`",
     policy.Role: "A role",
     policy.RoleLimits: "`limits`",
     policy.Login: "`login`",
@@ -97,8 +99,20 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "id": "As of any other rule; in the session.start record as `login_rule`.",
         "when": "Whom it fits; without it, everyone.",
         "method": "How they prove who they are, see below.",
+        "certificate": "Whose certificate it must be where the identity does not say itself: a name "
+        "that holds `{identity}`, see below.",
         "reason": "Of `reject`, which must have one: in words for the person.",
         "hint": "Of `reject`: what to do instead.",
+    },
+    CertificateName: {
+        "email": "This or one of the next four: a subject alternative name, case counts before the `@`.",
+        "dns": "A subject alternative name.",
+        "uri": "A subject alternative name, such as `spiffe://example.com/people/{identity}`.",
+        "common_name": "The common name of its subject, if it has exactly one.",
+        "subject": "Its distinguished name as RFC 4514 writes it: `CN=ana,OU=people,O=Example`. Of an "
+        "identity only.",
+        "issuer": "The distinguished name of the authority that signed it: for more than one in "
+        "`tls.client_ca`.",
     },
     policy.LoginWhen: {
         "databases": "The database that the client asks for.",
@@ -298,6 +312,9 @@ METHODS: Final[Mapping[Method, str]] = {
     Method.SCRAM: "A password, by SCRAM-SHA-256; by SCRAM-SHA-256-PLUS, which binds the login "
     "to the TLS channel, where the driver can do it and pgwarden's certificate has a hash.",
     Method.SCRAM_PLUS: "The same, and nobody comes in who was not bound to the channel.",
+    Method.CERTIFICATE: "The client certificate of the TLS handshake (libpq: `sslcert`, `sslkey`), of an "
+    "authority in the settings' `tls.client_ca`.",
+    Method.CERTIFICATE_AND_SCRAM: "Both: the certificate, and then the password.",
     Method.REJECT: "Nothing: they may not come in.",
 }
 

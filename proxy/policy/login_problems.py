@@ -7,9 +7,9 @@ Next: `proxy.policy.consistency`, which tells these with the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from proxy.auth.methods import Method
+from proxy.auth.methods import BY_CERTIFICATE, NEED_TLS, Method
 from proxy.policy.networks import networks_named
 from proxy.policy.patterns import Pattern, nearest
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from proxy.policy.model import LoginRule, PolicyModel
     from proxy.policy.yaml import Path
-
-NEED_TLS: Final = frozenset({Method.SCRAM_PLUS})
-"""What can't be done in plain text."""
 
 
 def login_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
@@ -32,12 +29,25 @@ def login_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
             yield path, f'rule "{rule.id}" rejects, so it needs a "reason"'
         if rule.method is not Method.REJECT and (rule.reason or rule.hint):
             yield path, f'rule "{rule.id}": only a rejection has a reason and a hint'
+        if rule.certificate is not None:
+            yield from _certificate_problems(rule, (*path, "certificate"))
         if rule.method in NEED_TLS and rule.when.tls is False:
             yield (
                 (*path, "method"),
                 f'rule "{rule.id}": "{rule.method}" needs TLS, and the rule is for '
                 "clients without",
             )
+
+
+def _certificate_problems(rule: LoginRule, path: Path) -> Iterator[tuple[Path, str]]:
+    if rule.certificate is None:
+        return
+    if rule.method not in BY_CERTIFICATE:
+        yield path, f'rule "{rule.id}": "{rule.method}" asks for no certificate'
+    try:
+        rule.certificate.check_of_many()
+    except ValueError as error:
+        yield path, f'rule "{rule.id}": {error}'
 
 
 def _when_problems(

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from proxy.auth.methods import Method
+from proxy.auth.methods import BY_CERTIFICATE, Method
 from proxy.policy.networks import Networks
 from proxy.policy.patterns import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set as AbstractSet
 
+    from proxy.auth.client_certificates import CertificateName
     from proxy.policy.documents import Document
     from proxy.policy.model import LoginRule
 
@@ -51,12 +52,14 @@ class Way(Struct, frozen=True):
         method: the way.
         reason: of a rejection, for the person.
         hint: what to do instead.
+        certificate: whose certificate it must be, where the identity does not say.
     """
 
     rule: str
     method: Method
     reason: str = ""
     hint: str = ""
+    certificate: CertificateName | None = None
 
 
 class Ways(Struct, frozen=True):
@@ -65,10 +68,12 @@ class Ways(Struct, frozen=True):
     Attributes:
         own: the way that the rules give it.
         stranger: the way of a name that nobody has, from the same place.
+        hint: what everybody is told who fails; the same for all names.
     """
 
     own: Way
     stranger: Way
+    hint: str = ""
 
 
 BY_PASSWORD: Final = Way("", Method.SCRAM)
@@ -78,19 +83,33 @@ _NOWHERE: Final = Way(
 )
 
 
+_HINT: Final = (
+    "Some logins here take a client certificate: is yours sent, valid and of this name?"
+)
+
+
 def everyone_by_password(_: Knock) -> Ways:
     """The ways of a policy without `authentication`."""
     return Ways(BY_PASSWORD, BY_PASSWORD)
 
 
 class Logins:
-    """The rules of `authentication`, compiled."""
+    """The rules of `authentication`, compiled.
+
+    Attributes:
+        by_certificate: id of a rule that asks for a client certificate; "" if none.
+        bound: id of a rule that demands channel binding; "" if none.
+    """
 
     def __init__(self, document: Document) -> None:
         rules = document.model.authentication
         self._rules = (
             None if rules is None else [_Rule(rule, document) for rule in rules]
         )
+        used = [] if self._rules is None else [rule.way for rule in self._rules]
+        self.by_certificate = _first(used, BY_CERTIFICATE)
+        self.bound = _first(used, {Method.SCRAM_PLUS})
+        self._hint = _HINT if self.by_certificate else ""
 
     def ways(self, knock: Knock) -> Ways:
         """The way of this client, and that of a stranger in its place."""
@@ -98,7 +117,11 @@ class Logins:
             return everyone_by_password(knock)
         around = [rule for rule in self._rules if rule.fits_around(knock)]
         own = next((rule.way for rule in around if rule.fits_role(knock.role)), None)
-        return Ways(own or _NOWHERE, _stranger(around))
+        return Ways(own or _NOWHERE, _stranger(around), self._hint)
+
+
+def _first(ways: Sequence[Way], methods: AbstractSet[Method]) -> str:
+    return next((way.rule for way in ways if way.method in methods), "")
 
 
 def _stranger(around: Sequence[_Rule]) -> Way:
@@ -127,7 +150,9 @@ class _Rule:
 
     def __init__(self, rule: LoginRule, document: Document) -> None:
         when = rule.when
-        self.way = Way(rule.id, rule.method, rule.reason or "", rule.hint)
+        self.way = Way(
+            rule.id, rule.method, rule.reason or "", rule.hint, rule.certificate
+        )
         self._databases = _pattern(when.databases, document)
         self._identities = _pattern(when.identities, document)
         self._roles = _pattern(when.roles, document)

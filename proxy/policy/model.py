@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from proxy.auth.client_certificates import (
+    CertificateName,
+)
 from proxy.auth.methods import Method
 from proxy.policy.patterns import closed_set
 from proxy.sql.facts import Access, Effect, Flag, Kind
@@ -258,6 +261,7 @@ class LoginRule(Model):
     id: RuleId
     when: LoginWhen = LoginWhen()
     method: Method
+    certificate: CertificateName | None = None
     reason: Word | None = None
     hint: str = ""
 

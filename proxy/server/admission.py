@@ -83,6 +83,9 @@ def why_out(request: LoginRequest, policy: Policy, identities: Identities) -> st
     identity = identities.find(request.identity)
     if identity is None or identity.disabled or identity.role != request.role:
         return f'identity "{request.identity}" was removed or changed'
+    wanted, shown = identity.certificate, request.certificate
+    if wanted is not None and shown and not wanted.fits(shown, identity.name):
+        return f'identity "{request.identity}" has another client certificate now'
     decision = may_login(policy, request.role)
     return "" if decision.allowed else f"the policy changed: {decision.reason}"
 

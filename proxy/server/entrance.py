@@ -110,7 +110,9 @@ class Entrance(asyncio.Protocol):
         if tls is not None:
             self._carry_out(
                 self._login.tls_started(
-                    tls.selected_alpn_protocol(), direct=True, channel=self._channel()
+                    tls.selected_alpn_protocol(),
+                    direct=True,
+                    channel=self._channel(tls),
                 )
             )
 
@@ -201,13 +203,13 @@ class Entrance(asyncio.Protocol):
         alpn = made.selected_alpn_protocol() if made is not None else None
         self._carry_out(
             self._login.tls_started(
-                alpn if alpn == ALPN else None, channel=self._channel()
+                alpn if alpn == ALPN else None, channel=self._channel(made)
             )
         )
 
-    def _channel(self) -> Channel:
-        """What the login can be bound to."""
-        return Channel() if self._tls is None else self._tls.channel()
+    def _channel(self, made: ssl.SSLObject | None) -> Channel:
+        """What the login can build on."""
+        return Channel() if self._tls is None else self._tls.channel(made)
 
     def _rejected(self, effect: Reject) -> None:
         result: Result = _RESULTS.get(effect.outcome, "refused")

@@ -19,6 +19,7 @@ import structlog
 
 from proxy.audit.writer import ChainWriter
 from proxy.metrics import Metrics
+from proxy.server.client_tls import warn_if_outdated
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
 from proxy.server.follow import Follower, look
@@ -80,7 +81,7 @@ async def serve_sessions(
     paths = source_paths(settings)
     seen = look(paths)
     sources = read_sources(settings)
-    tls = _frontend_tls(settings)
+    tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
     # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
@@ -168,16 +169,18 @@ def check_sources(settings: Settings) -> Sources:
         ConfigError: something can't be used.
     """
     sources = read_sources(settings)
-    _frontend_tls(settings)
+    _frontend_tls(settings, sources)
     Dialler(settings.upstream, tasks=Tasks(), keys=sources.keys)
     return sources
 
 
-def _frontend_tls(settings: Settings) -> FrontendTls | None:
+def _frontend_tls(settings: Settings, sources: Sources) -> FrontendTls | None:
     if settings.tls is None:
         return None
     refuse_outdated(settings.tls, datetime.now(UTC))
-    return frontend_tls(settings.tls)
+    tls = frontend_tls(settings.tls, sources.policy.logins)
+    warn_if_outdated(tls.revocations, datetime.now(UTC))
+    return tls
 
 
 def open_sockets(settings: Settings) -> list[socket.socket]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from proxy.metrics import pack
 from proxy.server.admission import Rates, Slots, why_out
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
+from proxy.server.client_tls import end_revoked, warn_if_outdated
 from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
@@ -367,11 +369,15 @@ class Server:
 
     def _renew_secrets(self, keys: tuple[Key, ...]) -> None:
         """Certificate, CA, passwords: a renewed one counts, a broken one does not."""
-        tls = self.settings.tls
-        try:
-            self.dialler.renew(keys)
-            if tls is not None:
-                self.tls = frontend_tls(tls)
-        except ConfigError as error:
-            # The policy must not wait for it: it may be about to forbid something.
-            _log.error("renewal_refused", error=error.message)
+        for renew in (partial(self.dialler.renew, keys), self._renew_tls):
+            try:
+                renew()
+            except ConfigError as error:
+                # The policy must not wait for it: it may be about to forbid something.
+                _log.error("renewal_refused", error=error.message)
+
+    def _renew_tls(self) -> None:
+        if self.settings.tls is not None:
+            self.tls = frontend_tls(self.settings.tls, self.policy.logins)
+            warn_if_outdated(self.tls.revocations, datetime.now(UTC))
+            end_revoked(self)

@@ -24,6 +24,7 @@ from proxy.wire.messages import (
 )
 
 if TYPE_CHECKING:
+    from proxy.auth.client_certificates import ClientCertificate
     from proxy.session.exchange import Candidate, Step, Verification
 
 PLAIN = "scram-sha-256"
@@ -35,6 +36,7 @@ class ScramLogin(Exchange):
     """One exchange, real or for show."""
 
     __slots__ = (
+        "_certificate",
         "_demanded_by",
         "_doom",
         "_is_answered",
@@ -44,13 +46,21 @@ class ScramLogin(Exchange):
         "_user",
     )
 
-    def __init__(self, candidate: Candidate, *, demanded_by: str = "") -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        *,
+        demanded_by: str = "",
+        certificate: ClientCertificate | None = None,
+    ) -> None:
         """Set up one exchange.
 
         Args:
             candidate: who wants to come in.
             demanded_by: id of the rule that demands binding; "" if none does.
+            certificate: what was proven before, and is half of the proof.
         """
+        self._certificate = certificate
         self._user = candidate.user
         identity, channel = candidate.identity, candidate.channel
         self._doom = candidate.doom
@@ -108,8 +118,11 @@ class ScramLogin(Exchange):
                 hint="Connect over TLS with channel_binding=require, by a driver that "
                 "knows SCRAM-SHA-256-PLUS.",
             )
+        how, shown = BOUND if self._is_bound else PLAIN, self._certificate
         return Proven(
-            BOUND if self._is_bound else PLAIN,
+            how if shown is None else f"certificate+{how}",
             AuthenticationSASLFinal(answer).encode(),
             matched_secret=self._scram.matched or 0,
+            certificate=shown,
+            proof=() if shown is None else shown.proof(),
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from proxy.auth.client_certificates import ClientCertificate
     from proxy.auth.identities import Identity
     from proxy.auth.secrets import ScramSecret
 
@@ -24,9 +25,12 @@ class Channel:
     Attributes:
         end_point: `end_point_hash` of the certificate that this client was shown; None
             where it has none.
+        certificate: the client's own, which TLS has verified; None if it has shown
+            none.
     """
 
     end_point: bytes | None = None
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,7 @@ class Proven:
         data: the exchange's last message.
         identity: who, where it was not the identity that was found by name.
         matched_secret: index of the secret that was proven.
+        certificate: the client certificate that was part of the proof.
         proof: what else the audit record should name; no secret.
     """
 
@@ -106,6 +111,7 @@ class Proven:
     data: bytes = field(default=b"", repr=False)
     identity: Identity | None = None
     matched_secret: int = 0
+    certificate: ClientCertificate | None = None
     proof: tuple[tuple[str, str], ...] = ()
 
 

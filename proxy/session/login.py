@@ -362,6 +362,7 @@ class Login:
             authentication=proven.authentication,
             login_rule=opened.rule,
             proof=proven.proof,
+            certificate=proven.certificate,
         )
         self._effects.append(Authenticated(request))
 
@@ -376,6 +377,7 @@ class Login:
             f'password authentication failed for user "{self.user}"',
             outcome,
             sqlstate=LoginError.sqlstate,
+            hint="" if self._opened is None else self._opened.hint,
             operator_note=self._doom or note,
         )
 

@@ -16,6 +16,7 @@ from proxy.session.handshake import Send, StartTls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.auth.client_certificates import ClientCertificate
     from proxy.errors import ErrorReport
     from proxy.policy.decision import Decision, ShadowRefusal
     from proxy.session.wish import Outcome, Wish
@@ -39,6 +40,7 @@ class LoginRequest:
         authentication: how the identity was proven, in the audit log's word.
         login_rule: id of the policy's rule that asked for it; "" without such rules.
         proof: what else the audit record names of the proof; no secret.
+        certificate: the client certificate that was part of the proof.
     """
 
     identity: str
@@ -53,6 +55,7 @@ class LoginRequest:
     authentication: str = "scram-sha-256"
     login_rule: str = ""
     proof: tuple[tuple[str, str], ...] = ()
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,19 @@ def test_a_name_in_a_rule_counts_for_strangers_too() -> None:
         ("id: s, method: reject", 'rejects, so it needs a "reason"'),
         ("id: s, method: scram, reason: x", "only a rejection has a reason"),
         ("id: s, when: {tls: false}, method: scram-plus", '"scram-plus" needs TLS'),
+        ("id: s, when: {tls: false}, method: certificate", '"certificate" needs TLS'),
+        (
+            "id: s, method: scram, certificate: {email: '{identity}@b'}",
+            '"scram" asks for no certificate',
+        ),
+        (
+            "id: s, method: certificate, certificate: {common_name: gateway}",
+            "must hold {identity} once",
+        ),
+        (
+            "id: s, method: certificate, certificate: {mail: '{identity}@b'}",
+            'unknown key "mail"; did you mean "email"?',
+        ),
     ],
 )
 def test_a_rule_that_does_not_hold_together_is_told(rule: str, said: str) -> None:
@@ -213,3 +226,21 @@ def test_a_rule_that_never_decides_is_found(
 def test_lists_in_rules_are_used() -> None:
     rule = "id: s, when: {networks: '@office', roles: '@people'}, method: scram"
     assert lint(load(text(rule), source="p.yaml")) == []
+
+
+def test_who_fails_is_told_that_certificates_count_here() -> None:
+    assert ways(SCRAM).hint == ""
+    rule = "id: c, when: {roles: migrator}, method: certificate"
+    for role in ("", "developer", "migrator"):
+        assert "client certificate" in ways(rule, SCRAM, role=role).hint
+
+
+def test_what_the_settings_must_have_is_named() -> None:
+    rules = (
+        "id: c, when: {roles: migrator}, method: certificate+scram",
+        "id: p, method: scram-plus",
+    )
+    logins = Policy(load(text(*rules), source="p.yaml")).logins
+    assert (logins.by_certificate, logins.bound) == ("c", "p")
+    logins = Policy(load(text(SCRAM), source="p.yaml")).logins
+    assert (logins.by_certificate, logins.bound) == ("", "")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from proxy.auth.client_certificates import CertificateName, ClientCertificate
 from proxy.auth.identities import Identities, Identity
 from proxy.auth.methods import Method
 from proxy.auth.secrets import make_secret
@@ -30,7 +31,14 @@ from tests.scram_speaker import END_POINT, ScramSpeaker
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SECRET = make_secret("right", salt=b"0123456789abcdef", iterations=1)
-IDENTITIES = Identities([Identity("ana", "developer", (SECRET,))])
+HERS = CertificateName(common_name="ana")
+IDENTITIES = Identities(
+    [
+        Identity("ana", "developer", (SECRET,)),
+        Identity("job", "migrator", (), certificate=CertificateName(uri="x:job")),
+        Identity("off", "migrator", (), disabled=True, certificate=HERS),
+    ]
+)
 END = b"e" * 32
 SCRAM = Way("s", Method.SCRAM)
 PLUS = Way("p", Method.SCRAM_PLUS)
@@ -51,6 +59,7 @@ class Knocking:
     channel: Channel | None = None
     binds: bool = False
     chooses: str = ""
+    hint: str = ""
     told: list[str] = field(default_factory=list)
     """What was sent: names of SASL mechanisms, "ok", or the text of an error."""
     effects: list[Effect] = field(default_factory=list)
@@ -61,7 +70,7 @@ class Knocking:
             plaintext_allowed=True,
             may_login=lambda _role, _database: Decision(True, "ok", "fine"),
             judge_setting=lambda *_: Decision(True, "ok", "fine"),
-            ways=lambda _: Ways(self.own, self.stranger),
+            ways=lambda _: Ways(self.own, self.stranger, self.hint),
         )
         self.login = Login(rules, b"server-nonce", client_address="192.0.2.7")
         bound_to = END if self.binds else b""
@@ -205,3 +214,114 @@ def test_an_answer_that_nobody_asked_for_is_ignored() -> None:
     knocking = Knocking(SCRAM, SCRAM, password="wrong")
     answer = Verification(IDENTITIES.find("ana"))
     assert knocking.login.verified(answer) == []
+
+
+# --- client certificates ---------------------------------------------------------
+
+ANYONES = CertificateName(common_name="{identity}")
+BY_CERTIFICATE = Way("c", Method.CERTIFICATE, certificate=ANYONES)
+BY_BOTH = Way("b", Method.CERTIFICATE_AND_SCRAM, certificate=ANYONES)
+
+
+def came(*names: tuple[str, str], year: int = 2027) -> Channel:
+    """TLS in which a certificate with these names was shown."""
+    shown = ClientCertificate(
+        "CN=shown",
+        "CN=CA",
+        255,
+        names,
+        valid_from=datetime(2025, 1, 1, tzinfo=UTC),
+        valid_until=datetime(year, 1, 1, tzinfo=UTC),
+        issuer_der=b"",
+    )
+    return Channel(END, shown)
+
+
+ANA, JOB = came(("common_name", "ana")), came(("uri", "x:job"))
+
+
+@pytest.mark.parametrize(("user", "channel"), [("ana", ANA), ("job", JOB)])
+@pytest.mark.parametrize("stranger", [BY_CERTIFICATE, SCRAM, REJECT])
+def test_the_right_certificate_is_enough(
+    user: str, channel: Channel, stranger: Way
+) -> None:
+    """The identity's own word goes before the rule's."""
+    knocking = Knocking(BY_CERTIFICATE, stranger, user, "", channel=channel)
+    assert knocking.told == ["ok"]
+    request = knocking.request
+    assert (request.identity, request.authentication) == (user, "certificate")
+    assert dict(request.proof) == {
+        "subject": "CN=shown",
+        "issuer": "CN=CA",
+        "serial": "FF",
+    }
+    assert request.certificate is channel.certificate
+
+
+def test_certificate_and_password_are_both_needed() -> None:
+    request = Knocking(BY_BOTH, SCRAM, channel=ANA).request
+    assert request.authentication == "certificate+scram-sha-256"
+    bound = Knocking(BY_BOTH, SCRAM, channel=ANA, binds=True).request
+    assert bound.authentication == "certificate+scram-sha-256-plus"
+    wrong = Knocking(BY_BOTH, BY_BOTH, password="wrong", channel=ANA)
+    assert wrong.told[-1] == 'password authentication failed for user "ana"'
+
+
+def test_an_identity_without_a_password_has_none_to_guess() -> None:
+    for password in ("", "right"):
+        knocking = Knocking(SCRAM, SCRAM, "job", password)
+        assert knocking.told == [
+            PLAIN,
+            'password authentication failed for user "job"',
+        ]
+        assert knocking.refusal.operator_note == "the identity has no password"
+
+
+LACKING = [
+    ("ana", None),
+    ("ana", Channel(END)),
+    ("ana", JOB),
+    ("ana", came(("email", "ana"))),
+    ("ana", came(("common_name", "ana"), year=2026)),
+    ("job", ANA),
+    ("job", came(("common_name", "job"))),
+    ("off", ANA),
+    ("ghost", came(("common_name", "ghost"))),
+]
+
+
+@pytest.mark.parametrize("way", [BY_CERTIFICATE, BY_BOTH])
+@pytest.mark.parametrize(("user", "channel"), LACKING)
+def test_who_lacks_it_is_told_what_a_stranger_is_told(
+    way: Way, user: str, channel: Channel | None
+) -> None:
+    knocking = Knocking(way, way, user, channel=channel)
+    stranger = Knocking(way, way, "nobody", channel=channel)
+    assert [said.replace(user, "nobody") for said in knocking.told] == stranger.told
+    assert len(knocking.told) == 1
+    assert knocking.refusal.report.sqlstate == "28000"
+
+
+@pytest.mark.parametrize("way", [BY_CERTIFICATE, BY_BOTH])
+@pytest.mark.parametrize(("user", "channel"), LACKING)
+def test_who_lacks_it_goes_the_strangers_way_in_vain(
+    way: Way, user: str, channel: Channel | None
+) -> None:
+    """With the right password too: half a proof must not be told from none."""
+    knocking = Knocking(way, SCRAM, user, "right", channel=channel)
+    stranger = Knocking(SCRAM, SCRAM, "nobody", channel=channel)
+    assert [said.replace(user, "nobody") for said in knocking.told] == stranger.told
+    assert knocking.refusal.report.sqlstate == "28P01"
+
+
+@pytest.mark.parametrize("user", ["ana", "ghost"])
+def test_nobody_comes_in_by_the_strangers_certificate(user: str) -> None:
+    """The rules reject her, and would let a stranger try a certificate: hers fits."""
+    knocking = Knocking(REJECT, BY_CERTIFICATE, user, channel=ANA)
+    assert knocking.told == [f'certificate authentication failed for user "{user}"']
+
+
+def test_the_hint_is_the_same_for_all() -> None:
+    for user in ("ana", "job", "ghost"):
+        knocking = Knocking(SCRAM, SCRAM, user, "wrong", hint="look here")
+        assert knocking.refusal.report.hint == "look here"
