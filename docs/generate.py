@@ -144,8 +144,8 @@ An example is [deploy/pgwarden.yaml](../../deploy/pgwarden.yaml).
 digits and `_ . @ + -`, and the role's name has at most 63 bytes. No two identities, and no identity and another login, may come in as the same role.
 [Why, and how](../how-to/give-each-person-a-role.md).
 
-**What a reload reads again** (SIGHUP, or a change of policy, identities, certificate or key): these
-four, the upstream's CA and the passwords of its logins. Everything else on this page takes a
+**What a reload reads again** (SIGHUP, or a change of policy, identities, certificate, key, client CA or revocation list): these
+six, the upstream's CA and the passwords of its logins. Everything else on this page takes a
 restart. `pgwarden serve --check --config FILE` tries a file without serving.
 """
 
@@ -160,8 +160,9 @@ The file named by `identities`; an example is
 | `version` | required | 1 |
 | `identities[].name` | required | What the client gives as user; at most 63 bytes, each name once. |
 | `identities[].role` | required | A role of the policy. |
-| `identities[].secret` | this or `secrets` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
+| `identities[].secret` | this, `secrets` or `certificate` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
 | `identities[].secrets` | | Two of them, while a password is being changed; both with the same salt and iterations. |
+| `identities[].certificate` | this beside or instead of a secret | Whose client certificate is this identity's, where a login rule asks for one: one of `email`, `dns`, `uri`, `common_name`, `subject`, and `issuer`; see [policy documents](policy.md#certificate). |
 | `identities[].valid_until` | | Last moment of a login, with its time zone: `2027-03-31T18:00:00Z`. Sessions that are open go on. |
 | `identities[].networks` | | Addresses it may come from: `[10.20.0.0/16, "2001:db8::/32"]`. Empty: any. |
 | `identities[].disabled` | `false` | May not log in. A reload also ends its open sessions, as it does when an identity is removed or gets another role. |

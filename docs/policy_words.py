@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from proxy.auth.client_certificates import CertificateName
+from proxy.auth.methods import Method
 from proxy.policy import model as policy
 from proxy.sql.facts import Access, Effect, Flag, Kind
 
@@ -33,6 +35,9 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.PolicyModel: "The document",
     policy.DoctorGate: "`doctor`",
     policy.Waiver: "An item of `waive`",
+    policy.LoginRule: "A rule of `authentication`",
+    policy.LoginWhen: "`when` of a rule of `authentication`",
+    CertificateName: "`certificate`",
     policy.Role: "A role",
     policy.RoleLimits: "`limits`",
     policy.Login: "`login`",
@@ -69,6 +74,9 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "description": "One line for people.",
         "doctor": "Whether [the doctor](../how-to/check-your-roles.md)'s critical findings "
         "keep pgwarden from serving.",
+        "authentication": "How clients prove who they are: the first rule that fits decides, and "
+        "who fits none is refused. Without it: everyone by password (`scram`). "
+        "[How to](../how-to/choose-how-people-log-in.md).",
         "lists": "Named lists of words; `@name` in a rule stands for all of them.",
         "settings": "Named groups of settings; `@name` under `settings` in a rule.",
         "rules": "Named groups of rules; roles `include` them.",
@@ -86,6 +94,33 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "which only `*` fits.",
         "until": "Last day (UTC) on which it counts, at most a year ahead: `2027-01-31`.",
         "reason": "Why, for whoever reads the log.",
+    },
+    policy.LoginRule: {
+        "id": "As of any other rule; in the session.start record as `login_rule`.",
+        "when": "Whom it fits; without it, everyone.",
+        "method": "How they prove who they are, see below.",
+        "certificate": "Whose certificate it must be where the identity does not say itself: a name "
+        "that holds `{identity}`, see below.",
+        "reason": "Of `reject`, which must have one: in words for the person.",
+        "hint": "Of `reject`: what to do instead.",
+    },
+    CertificateName: {
+        "email": "This or one of the next four: a subject alternative name, case counts before the `@`.",
+        "dns": "A subject alternative name.",
+        "uri": "A subject alternative name, such as `spiffe://example.com/people/{identity}`.",
+        "common_name": "The common name of its subject, if it has exactly one.",
+        "subject": "Its distinguished name as RFC 4514 writes it: `CN=ana,OU=people,O=Example`. Of an "
+        "identity only.",
+        "issuer": "The distinguished name of the authority that signed it: for more than one in "
+        "`tls.client_ca`.",
+    },
+    policy.LoginWhen: {
+        "databases": "The database that the client asks for.",
+        "identities": "The name that it gives. A name that stands here is no secret: "
+        "whoever tries it sees how it would log in.",
+        "roles": "The role of the identity of that name. A name that nobody has has none.",
+        "networks": _AROUND["networks"],
+        "tls": "Whether the connection is encrypted.",
     },
     policy.Role: {
         "description": "One line for people.",
@@ -273,7 +308,18 @@ EFFECTS: Final[Mapping[Effect, str]] = {
     Effect.OTHER: "it does more than return a value",
 }
 
+METHODS: Final[Mapping[Method, str]] = {
+    Method.SCRAM: "A password, by SCRAM-SHA-256; by SCRAM-SHA-256-PLUS, which binds the login "
+    "to the TLS channel, where the driver can do it and pgwarden's certificate has a hash.",
+    Method.SCRAM_PLUS: "The same, and nobody comes in who was not bound to the channel.",
+    Method.CERTIFICATE: "The client certificate of the TLS handshake (libpq: `sslcert`, `sslkey`), of an "
+    "authority in the settings' `tls.client_ca`.",
+    Method.CERTIFICATE_AND_SCRAM: "Both: the certificate, and then the password.",
+    Method.REJECT: "Nothing: they may not come in.",
+}
+
 VOCABULARIES: Final[Mapping[str, Mapping[str, str]]] = {
+    "Words of `method`": {method.value: METHODS[method] for method in Method},
     "Words of `kinds`": {kind.value: KINDS[kind] for kind in Kind},
     "Words of `flags`": {flag.value: FLAGS[flag] for flag in Flag},
     "Words of `access`": {access.value: ACCESSES[access] for access in Access},

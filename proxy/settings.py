@@ -71,6 +71,27 @@ class TlsSettings(_Section):
         description="PEM, with the chain. Read again at a reload."
     )
     key: Path = Field(description="PEM, without a passphrase. Read again at a reload.")
+    client_ca: Path | None = Field(
+        default=None,
+        description="PEM of the authorities whose client certificates count, where the "
+        "policy has a login rule that asks for one. Read again at a reload.",
+    )
+    client_crl: Path | None = Field(
+        default=None,
+        description="PEM of their revocation lists, one for each authority of a chain. "
+        "Read again at a reload, which ends the sessions of what it names.",
+    )
+
+    @model_validator(mode="after")
+    def _crl_needs_ca(self) -> Self:
+        if self.client_crl is not None and self.client_ca is None:
+            raise ValueError('"client_crl" needs "client_ca"')
+        return self
+
+    def files(self) -> list[Path]:
+        """Every file of it; a change of one calls for a reload."""
+        found = (self.certificate, self.key, self.client_ca, self.client_crl)
+        return [path for path in found if path is not None]
 
 
 class UpstreamTls(_Section):

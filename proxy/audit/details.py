@@ -18,7 +18,9 @@ class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a session.start record says beside who it is; unset fields are left out.
 
     Attributes:
-        authentication: how the client proved itself, "scram-sha-256".
+        authentication: how the client proved itself, such as "scram-sha-256".
+        login_rule: id of the policy's rule that asked for it.
+        proof: what else is known of it; never a secret.
         client_port: its TCP port.
         tls: TLS version; "" for plain text.
         protocol: protocol version agreed on, "3.0".
@@ -30,6 +32,8 @@ class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     authentication: str
+    login_rule: str = ""
+    proof: dict[str, str] = {}
     client_port: int = 0
     tls: str = ""
     protocol: str = ""

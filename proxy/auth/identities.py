@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.auth.client_certificates import CertificateName
 from proxy.auth.secrets import (
     DEFAULT_ITERATIONS,
     SALT_LENGTH,
@@ -81,16 +82,25 @@ class IdentityEntry(BaseModel):
     valid_until: AwareDatetime | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False
+    certificate: CertificateName | None = None
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
-        if (self.secret is None) == (not self.secrets):
+        if self.secret is not None and self.secrets:
             raise ValueError('give either "secret" or "secrets"')
+        if not self.secret_texts() and self.certificate is None:
+            raise ValueError('give "secret", "secrets" or "certificate"')
         parsed = [parse_secret(text) for text in self.secret_texts()]
         if len({(secret.salt, secret.iterations) for secret in parsed}) > 1:
             # Only one salt can be shown to a client that has yet to say which
             # password it holds.
             raise ValueError("two secrets must share salt and iterations")
+        return self
+
+    @model_validator(mode="after")
+    def _check_certificate(self) -> Self:
+        if self.certificate is not None:
+            self.certificate.check_of_one()
         return self
 
     def secret_texts(self) -> tuple[str, ...]:
@@ -118,6 +128,7 @@ class Identity:
         valid_until: last moment at which it may log in; None for ever.
         networks: addresses it may come from; empty for any.
         disabled: may not log in at all.
+        certificate: whose client certificate it must be, where a rule asks for one.
     """
 
     name: str
@@ -126,6 +137,7 @@ class Identity:
     valid_until: datetime | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False
+    certificate: CertificateName | None = None
 
     def unusable_reason(self, now: datetime) -> str:
         """Why this identity can't log in now, for the operator; "" if it can."""
@@ -221,6 +233,7 @@ def _identity(entry: IdentityEntry) -> Identity:
         valid_until=entry.valid_until,
         networks=entry.networks,
         disabled=entry.disabled,
+        certificate=entry.certificate,
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from proxy.auth import secrets
+from proxy.auth.channel_binding import TLS_SERVER_END_POINT
 from proxy.errors import (
     FEATURE_NOT_SUPPORTED,
     INVALID_AUTHORIZATION,
@@ -55,6 +56,11 @@ def encode_nonce(random: bytes) -> bytes:
 
 def _is_printable(nonce: bytes) -> bool:
     return all(0x21 <= byte <= 0x7E and byte != 0x2C for byte in nonce)
+
+
+def _shown(word: bytes) -> str:
+    """As sanitize_str() of auth-scram.c: printable ASCII, 30 characters."""
+    return "".join(chr(b) if 0x21 <= b <= 0x7E else "?" for b in word[:30])
 
 
 def _xor(left: bytes, right: bytes) -> bytes:
@@ -112,11 +118,11 @@ class ServerExchange:
 
     __slots__ = (
         "_auth_message",
+        "_bound_to",
         "_doomed",
+        "_end_point",
         "_first_bare",
-        "_gs2",
         "_nonce",
-        "_offers_plus",
         "_secrets",
         "_server_first",
         "_server_nonce",
@@ -129,7 +135,7 @@ class ServerExchange:
         nonce: bytes,
         *,
         doomed: bool = False,
-        offers_plus: bool = False,
+        end_point: bytes | None = None,
     ) -> None:
         """Set up one exchange.
 
@@ -137,31 +143,39 @@ class ServerExchange:
             known: secrets to try, at least one; a mock one for an unknown name.
             nonce: our part of the nonce (`encode_nonce` of 18 fresh random bytes).
             doomed: fail at the end whatever the proof, in the same time.
-            offers_plus: SCRAM-SHA-256-PLUS was offered, so a client that says it
-                was not ("y") is behind a downgrade.
+            end_point: `end_point_hash` of the certificate that the client was shown.
+                With one, SCRAM-SHA-256-PLUS was offered, so a client that says it was
+                not ("y") is behind a downgrade.
         """
         shown = (known[0].salt, known[0].iterations)
         self._secrets = [s for s in known if (s.salt, s.iterations) == shown]
         self._server_nonce = nonce
         self._doomed = doomed
-        self._offers_plus = offers_plus
-        self._gs2 = b""
+        self._end_point = end_point
+        self._bound_to = b""
         self._first_bare = b""
         self._server_first = b""
         self._nonce = b""
         self.matched: int | None = None
         """Which of the secrets the client proved, once it did."""
 
-    def first(self, message: bytes) -> bytes:
+    def first(self, message: bytes, *, is_bound: bool = False) -> bytes:
         """Take the client-first-message, give the server-first-message.
 
+        Args:
+            message: as received.
+            is_bound: the client chose SCRAM-SHA-256-PLUS, which must have been offered.
+
         Raises:
-            FrontendError: 08P01 or 0A000, with the words of Postgres.
+            FrontendError: 08P01, 28000 or 0A000, with the words of Postgres.
         """
         attributes = _Attributes(message, FrontendError)
         flag, _, tail = message.partition(b",")
         authzid, comma, bare = tail.partition(b",")
-        self._check_binding(flag, attributes)
+        if is_bound:
+            self._check_end_point(flag, attributes)
+        else:
+            self._check_unbound(flag, attributes)
         if authzid:
             raise FrontendError(
                 "client uses authorization identity, but it is not supported",
@@ -182,7 +196,9 @@ class ServerExchange:
             raise attributes.malformed("nonce empty or too long")
         if not _is_printable(client_nonce):
             raise FrontendError("non-printable characters in SCRAM nonce")
-        self._gs2 = flag + b",,"
+        self._bound_to = flag + b",,"
+        if is_bound and self._end_point is not None:
+            self._bound_to += self._end_point
         self._first_bare = bare
         self._nonce = client_nonce + self._server_nonce
         shown = self._secrets[0]
@@ -190,11 +206,24 @@ class ServerExchange:
         self._server_first = b"r=%b,s=%b,i=%d" % (self._nonce, salt, shown.iterations)
         return self._server_first
 
-    def _check_binding(self, flag: bytes, attributes: _Attributes) -> None:
+    def _check_end_point(self, flag: bytes, attributes: _Attributes) -> None:
+        if self._end_point is None:
+            raise attributes.malformed("channel binding was not offered")
+        if flag[:2] != b"p=":
+            raise attributes.malformed(
+                "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does "
+                "not include channel binding data."
+            )
+        if flag[2:] != TLS_SERVER_END_POINT.encode():
+            raise FrontendError(
+                f'unsupported SCRAM channel-binding type "{_shown(flag[2:])}"'
+            )
+
+    def _check_unbound(self, flag: bytes, attributes: _Attributes) -> None:
         if flag == b"n":
             return
         if flag == b"y":
-            if self._offers_plus:
+            if self._end_point is not None:
                 raise FrontendError(
                     "SCRAM channel binding negotiation error",
                     detail="The client supports SCRAM channel binding but thinks the "
@@ -224,7 +253,13 @@ class ServerExchange:
         attributes.extensions(until=b"p")
         proof = secrets.decode_base64(attributes.take(b"p"))
         attributes.end()
-        if binding != base64.b64encode(self._gs2):
+        if not hmac.compare_digest(binding, base64.b64encode(self._bound_to)):
+            if self._bound_to[:1] == b"p":
+                # The client was shown another certificate than ours: there is somebody
+                # in the middle.
+                raise FrontendError(
+                    "SCRAM channel binding check failed", sqlstate=INVALID_AUTHORIZATION
+                )
             raise FrontendError(
                 "unexpected SCRAM channel-binding attribute in client-final-message"
             )

@@ -39,7 +39,7 @@ from proxy.policy.cases import (
 )
 from proxy.policy.decision import Context, Decision
 from proxy.policy.refusals import LOGIN
-from proxy.session.login import refused_setting
+from proxy.session.admittance import refused_setting
 from proxy.session.wish import RefusedLoginError, read_wish
 from proxy.shipped import policy_path
 from proxy.wire.startup import StartupMessage

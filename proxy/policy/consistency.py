@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.policy.login_problems import login_problems
 from proxy.policy.name_lists import NAME_LISTS
 from proxy.policy.networks import networks_named
 from proxy.policy.patterns import nearest
@@ -23,7 +24,15 @@ def inconsistencies(model: PolicyModel) -> Iterator[tuple[Path, str]]:
     """What does not hold together, each with its path in the document."""
     yield from _group_problems(model)
     yield from _role_problems(model)
+    yield from login_problems(model)
     seen: set[str] = set()
+    for index, login in enumerate(model.authentication or ()):
+        if login.id in seen:
+            yield (
+                ("authentication", index, "id"),
+                f'rule id "{login.id}" is used twice',
+            )
+        seen.add(login.id)
     for path, rules in _rule_lists(model):
         for index, rule in enumerate(rules):
             here = (*path, index)

@@ -16,15 +16,11 @@ from msgspec import structs
 from proxy.errors import DENIED, ConfigError
 from proxy.generations import Generations
 from proxy.policy import refusals
-from proxy.policy.acts import (
-    acts_of,
-    column_acts,
-    in_words,
-    telling,
-)
+from proxy.policy.acts import acts_of, column_acts, in_words, telling
 from proxy.policy.decision import Context, Decision
 from proxy.policy.explanations import default_reason
 from proxy.policy.invariants import breaks_reading
+from proxy.policy.logins import Logins
 from proxy.policy.model import RoleLimits
 from proxy.policy.patterns import nearest
 from proxy.policy.rules import CompiledRule
@@ -289,6 +285,7 @@ class Policy:
         self.document = document
         self.name = document.model.name
         self.version = document.version
+        self.logins = Logins(document)
         self._roles = {
             name: RolePolicy(name, role, document=document, effects=effects)
             for name, role in document.model.roles.items()

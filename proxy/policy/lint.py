@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.policy.coverage import Coverage
 from proxy.policy.limits import doubtful
+from proxy.policy.lint_logins import doubtful_logins
 from proxy.policy.lint_situations import doubtful_situations
 from proxy.policy.lint_words import unknown_words
 from proxy.policy.problems import Problem
@@ -38,6 +39,7 @@ def lint(document: Document, *, now: float = 0.0) -> list[Problem]:
         *_without_effect(document),
         *unknown_words(document),
         *doubtful_situations(document, now),
+        *doubtful_logins(document),
     ]
     return sorted(found, key=lambda problem: problem.line)
 
@@ -164,6 +166,8 @@ def _references(document: Document) -> set[str]:
     for role in document.model.roles.values():
         for rule in document.rules_of(role):
             _gather(rule.model_dump(), found)
+    for login in document.model.authentication or ():
+        _gather(login.when.model_dump(), found)
     for matches in document.model.settings.values():
         for match in matches:
             _gather(match.except_names, found)

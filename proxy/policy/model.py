@@ -12,6 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from proxy.auth.client_certificates import (
+    CertificateName,
+)
+from proxy.auth.methods import Method
 from proxy.policy.patterns import closed_set
 from proxy.sql.facts import Access, Effect, Flag, Kind
 
@@ -241,6 +245,27 @@ class DoctorGate(Model):
     waive: list[Waiver] = []
 
 
+class LoginWhen(Model):
+    """To which clients a rule of `authentication` applies: every key must fit."""
+
+    databases: Words | None = None
+    identities: Words | None = None
+    roles: Words | None = None
+    networks: Words | None = None
+    tls: bool | None = None
+
+
+class LoginRule(Model):
+    """One rule of `authentication`: how the clients that it fits prove who they are."""
+
+    id: RuleId
+    when: LoginWhen = LoginWhen()
+    method: Method
+    certificate: CertificateName | None = None
+    reason: Word | None = None
+    hint: str = ""
+
+
 class PolicyModel(Model):
     """A whole policy document."""
 
@@ -248,6 +273,7 @@ class PolicyModel(Model):
     name: Word
     description: str = ""
     doctor: DoctorGate = DoctorGate()
+    authentication: Annotated[list[LoginRule], Field(min_length=1)] | None = None
     lists: dict[Word, list[Word]] = {}
     settings: dict[Word, list[Annotated[SettingMatch, _named("name")]]] = {}
     rules: dict[Word, list[Rule]] = {}

@@ -6,23 +6,54 @@ Next: `proxy.server.entrance`, which asks, and `proxy.server.server`.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.addresses import is_loopback
 from proxy.errors import (
     INVALID_AUTHORIZATION,
     INVALID_CATALOG_NAME,
     TOO_MANY_CONNECTIONS,
     ErrorReport,
 )
-from proxy.policy.decision import Decision
+from proxy.policy.decision import Context, Decision
 from proxy.policy.evaluate import UnknownRoleError
+from proxy.policy.situation import Circumstances
+from proxy.session.login_effects import LoginRules
 from proxy.session.rate import Rate
 
 if TYPE_CHECKING:
     from proxy.auth.identities import Identities
     from proxy.policy.evaluate import Policy
+    from proxy.policy.logins import Knock, Ways
+    from proxy.server.server import Server
     from proxy.session.login_effects import LoginRequest
+    from proxy.session.wish import Wish
     from proxy.settings import LimitSettings, UpstreamSettings
+
+
+def login_rules(server: Server, address: str) -> LoginRules:
+    """The rules for a connection that begins now."""
+    return LoginRules(
+        tls_available=server.tls is not None,
+        plaintext_allowed=is_loopback(address),
+        may_login=lambda role, _: may_login(server.policy, role),
+        judge_setting=partial(_judge_setting, server, address),
+        ways=partial(_ways, server),
+    )
+
+
+def _ways(server: Server, knock: Knock) -> Ways:
+    # By the policy of the moment, not of the connection's beginning.
+    return server.policy.logins.ways(knock)
+
+
+def _judge_setting(
+    server: Server, address: str, role: str, wish: Wish, name: str, value: str
+) -> Decision:
+    around = Circumstances(address, wish.application_name, server.now())
+    context = Context(wish.database, situation=server.policy.situation(role, around))
+    return server.policy.decide_setting(role, name, value, context)
 
 
 def may_login(policy: Policy, role: str) -> Decision:
@@ -52,6 +83,9 @@ def why_out(request: LoginRequest, policy: Policy, identities: Identities) -> st
     identity = identities.find(request.identity)
     if identity is None or identity.disabled or identity.role != request.role:
         return f'identity "{request.identity}" was removed or changed'
+    wanted, shown = identity.certificate, request.certificate
+    if wanted is not None and shown and not wanted.fits(shown, identity.name):
+        return f'identity "{request.identity}" has another client certificate now'
     decision = may_login(policy, request.role)
     return "" if decision.allowed else f"the policy changed: {decision.reason}"
 

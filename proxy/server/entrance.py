@@ -25,9 +25,10 @@ from proxy.errors import (
     ErrorReport,
     PgwardenError,
 )
-from proxy.server.admission import unserved
+from proxy.server.admission import login_rules, unserved
 from proxy.server.health import UpstreamError
 from proxy.server.tls import ALPN
+from proxy.session.exchange import Channel, NeedVerification, Verification
 from proxy.session.handshake import Send, StartTls
 from proxy.session.login import Login
 from proxy.session.login_effects import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from proxy.server.admission import Slot
     from proxy.server.server import Server
+    from proxy.server.tls import FrontendTls
     from proxy.session.login_effects import Effect, LoginRequest
 
 _log = structlog.get_logger("login")
@@ -52,6 +54,9 @@ Result = Literal["ok", "denied", "refused", "error", "timeout"]
 
 GATE_WAIT_S = 5.0
 """An examination takes under a second; the client need not learn of it."""
+
+_UNVERIFIED = Verification(None, "nothing here can verify it")
+"""No way to log in asks for it."""
 
 _RESULTS: dict[Outcome, Result] = {
     Outcome.UNKNOWN_IDENTITY: "denied",
@@ -66,13 +71,24 @@ class Entrance(asyncio.Protocol):
 
     transport: asyncio.Transport | None = None
 
-    def __init__(self, server: Server, address: str, port: int) -> None:
+    def __init__(
+        self, server: Server, address: str, port: int, *, tls: FrontendTls | None
+    ) -> None:
+        """Begin.
+
+        Args:
+            server: see there.
+            address: the client's.
+            port: the client's.
+            tls: what it is shown at once, where its first byte was TLS's.
+        """
         self._server = server
+        self._tls = tls
         self._address = address
         self._port = port
         self._opened_s = server.clock()
         self._login = Login(
-            server.login_rules(address),
+            login_rules(server, address),
             encode_nonce(secrets.token_bytes(18)),
             client_address=address,
         )
@@ -93,7 +109,11 @@ class Entrance(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._carry_out(
-                self._login.tls_started(tls.selected_alpn_protocol(), direct=True)
+                self._login.tls_started(
+                    tls.selected_alpn_protocol(),
+                    direct=True,
+                    channel=self._channel(tls),
+                )
             )
 
     @override
@@ -135,6 +155,8 @@ class Entrance(asyncio.Protocol):
                     self._work = self._server.tasks.spawn(self._upgrade(self._quiet()))
                 case NeedIdentity(user):
                     self._carry_out(self._identify(user))
+                case NeedVerification():
+                    self._carry_out(self._login.verified(_UNVERIFIED))
                 case CancelRequested(request):
                     self._server.cancel_requested(request)
                     self._over()
@@ -157,15 +179,16 @@ class Entrance(asyncio.Protocol):
 
     async def _upgrade(self, transport: asyncio.Transport) -> None:
         server = self._server
-        context = server.tls_context
-        if context is None:
+        # A reload meanwhile changes nothing for this client.
+        tls = self._tls = server.tls
+        if tls is None:
             transport.abort()
             return
         try:
             upgraded = await server.loop.start_tls(
                 transport,
                 self,
-                context,
+                tls.context,
                 server_side=True,
                 ssl_handshake_timeout=server.settings.limits.login_timeout_s,
             )
@@ -176,9 +199,17 @@ class Entrance(asyncio.Protocol):
         if upgraded is None:
             return
         self.transport = upgraded
-        tls = upgraded.get_extra_info("ssl_object")
-        alpn = tls.selected_alpn_protocol() if tls is not None else None
-        self._carry_out(self._login.tls_started(alpn if alpn == ALPN else None))
+        made = upgraded.get_extra_info("ssl_object")
+        alpn = made.selected_alpn_protocol() if made is not None else None
+        self._carry_out(
+            self._login.tls_started(
+                alpn if alpn == ALPN else None, channel=self._channel(made)
+            )
+        )
+
+    def _channel(self, made: ssl.SSLObject | None) -> Channel:
+        """What the login can build on."""
+        return Channel() if self._tls is None else self._tls.channel(made)
 
     def _rejected(self, effect: Reject) -> None:
         result: Result = _RESULTS.get(effect.outcome, "refused")

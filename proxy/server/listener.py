@@ -146,19 +146,19 @@ class Listener:
         self, client: socket.socket, where: tuple[str, int], *, is_tls: bool
     ) -> None:
         server = self._server
-        context = server.tls_context if is_tls else None
+        tls = server.tls if is_tls else None
         address = where[0].removeprefix("::ffff:")
-        if is_tls and context is None:
+        if is_tls and tls is None:
             server.metrics.login("error")
             _log.info("tls_failed", client=address, error="there is no certificate")
             client.close()
             return
-        entrance = Entrance(server, address, where[1])
+        entrance = Entrance(server, address, where[1], tls=tls)
         try:
             await server.loop.connect_accepted_socket(
                 lambda: entrance,
                 client,
-                ssl=context,
+                ssl=None if tls is None else tls.context,
                 ssl_handshake_timeout=(
                     server.settings.limits.login_timeout_s if is_tls else None
                 ),

@@ -19,6 +19,7 @@ import structlog
 
 from proxy.audit.writer import ChainWriter
 from proxy.metrics import Metrics
+from proxy.server.client_tls import warn_if_outdated
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
 from proxy.server.follow import Follower, look
@@ -28,16 +29,16 @@ from proxy.server.server import Server
 from proxy.server.sources import read_sources, source_paths
 from proxy.server.sweep import sweep
 from proxy.server.tasks import Tasks
-from proxy.server.tls import frontend_context, refuse_outdated
+from proxy.server.tls import frontend_tls, refuse_outdated
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from proxy.server.gate import Gate
     from proxy.server.sources import Sources
+    from proxy.server.tls import FrontendTls
     from proxy.settings import Settings
 
 _log = structlog.get_logger("server")
@@ -80,7 +81,7 @@ async def serve_sessions(
     paths = source_paths(settings)
     seen = look(paths)
     sources = read_sources(settings)
-    tls_context = _tls_context(settings)
+    tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
     # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
@@ -99,7 +100,7 @@ async def serve_sessions(
         dialler=dialler,
         tasks=tasks,
         sources=sources,
-        tls_context=tls_context,
+        tls=tls,
         worker=worker,
         gate=gate,
     )
@@ -168,16 +169,18 @@ def check_sources(settings: Settings) -> Sources:
         ConfigError: something can't be used.
     """
     sources = read_sources(settings)
-    _tls_context(settings)
+    _frontend_tls(settings, sources)
     Dialler(settings.upstream, tasks=Tasks(), keys=sources.keys)
     return sources
 
 
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+def _frontend_tls(settings: Settings, sources: Sources) -> FrontendTls | None:
     if settings.tls is None:
         return None
     refuse_outdated(settings.tls, datetime.now(UTC))
-    return frontend_context(settings.tls)
+    tls = frontend_tls(settings.tls, sources.policy.logins)
+    warn_if_outdated(tls.revocations, datetime.now(UTC))
+    return tls
 
 
 def open_sockets(settings: Settings) -> list[socket.socket]:

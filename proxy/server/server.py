@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.addresses import is_loopback
 from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
-from proxy.policy.decision import Context, Decision
-from proxy.policy.situation import Circumstances
-from proxy.server.admission import Rates, Slots, may_login, why_out
+from proxy.server.admission import Rates, Slots, why_out
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
+from proxy.server.client_tls import end_revoked, warn_if_outdated
 from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
 from proxy.server.judges import Judges
 from proxy.server.link import Link
 from proxy.server.sources import read_sources
-from proxy.server.tls import frontend_context
+from proxy.server.tls import frontend_tls
 from proxy.server.upstream_users import catalog_login
-from proxy.session.login_effects import LoginRules
 from proxy.session.reports import JUDGED_REPORTS
 from proxy.session.session import Limits, Session
 from proxy.session.surroundings import Surroundings
@@ -41,7 +39,6 @@ from proxy.wire.messages import BackendKeyData, ReadyForQuery
 
 if TYPE_CHECKING:
     import asyncio
-    import ssl
     from collections.abc import Callable
 
     from proxy.metrics import Metrics
@@ -52,10 +49,10 @@ if TYPE_CHECKING:
     from proxy.server.entrance import Entrance
     from proxy.server.sources import Sources
     from proxy.server.tasks import Tasks
+    from proxy.server.tls import FrontendTls
     from proxy.server.upstream_users import Key
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_plan import UpstreamPlan
-    from proxy.session.wish import Wish
     from proxy.settings import Settings
     from proxy.wire.startup import CancelRequest
 
@@ -81,7 +78,7 @@ class Server:
         dialler: Dialler,
         tasks: Tasks,
         sources: Sources,
-        tls_context: ssl.SSLContext | None,
+        tls: FrontendTls | None,
         worker: int = 0,
         gate: Gate | None = None,
     ) -> None:
@@ -93,7 +90,7 @@ class Server:
         self.committer = committer
         self.dialler = dialler
         self.tasks = tasks
-        self.tls_context = tls_context
+        self.tls = tls
         self.clock = time.perf_counter
         self.now = time.time  # noqa: TID251 - here it is handed on to the sessions
         self.mock_key = secrets.token_bytes(32)
@@ -125,25 +122,6 @@ class Server:
         metrics.policy_reload("ok", self.policy.version)
 
     # --- admission -----------------------------------------------------------
-
-    def login_rules(self, address: str) -> LoginRules:
-        """The rules for a connection that begins now."""
-        return LoginRules(
-            tls_available=self.tls_context is not None,
-            plaintext_allowed=is_loopback(address),
-            may_login=self._may_login,
-            judge_setting=partial(self._judge_setting, address),
-        )
-
-    def _may_login(self, role: str, _database: str) -> Decision:
-        return may_login(self.policy, role)
-
-    def _judge_setting(
-        self, address: str, role: str, wish: Wish, name: str, value: str
-    ) -> Decision:
-        around = Circumstances(address, wish.application_name, self.now())
-        context = Context(wish.database, situation=self.policy.situation(role, around))
-        return self.policy.decide_setting(role, name, value, context)
 
     def limits_of(self, role: str) -> RoleLimits:
         """What the sessions of a role may take."""
@@ -225,7 +203,9 @@ class Server:
         session.records.append(
             records.start(
                 SessionStart(
-                    authentication="scram-sha-256",
+                    authentication=request.authentication,
+                    login_rule=request.login_rule,
+                    proof=dict(request.proof),
                     client_port=port,
                     tls=tls.version() if tls is not None else "",
                     protocol=f"3.{request.minor}",
@@ -389,11 +369,15 @@ class Server:
 
     def _renew_secrets(self, keys: tuple[Key, ...]) -> None:
         """Certificate, CA, passwords: a renewed one counts, a broken one does not."""
-        tls = self.settings.tls
-        try:
-            self.dialler.renew(keys)
-            if tls is not None:
-                self.tls_context = frontend_context(tls)
-        except ConfigError as error:
-            # The policy must not wait for it: it may be about to forbid something.
-            _log.error("renewal_refused", error=error.message)
+        for renew in (partial(self.dialler.renew, keys), self._renew_tls):
+            try:
+                renew()
+            except ConfigError as error:
+                # The policy must not wait for it: it may be about to forbid something.
+                _log.error("renewal_refused", error=error.message)
+
+    def _renew_tls(self) -> None:
+        if self.settings.tls is not None:
+            self.tls = frontend_tls(self.settings.tls, self.policy.logins)
+            warn_if_outdated(self.tls.revocations, datetime.now(UTC))
+            end_revoked(self)

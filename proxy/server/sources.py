@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from proxy.auth.identities import Identities
     from proxy.server.upstream_users import Key
-    from proxy.settings import Settings
+    from proxy.settings import Settings, TlsSettings
 
 
 class Sources(NamedTuple):
@@ -58,7 +58,7 @@ def source_paths(settings: Settings) -> list[Path]:
     """The files whose change calls for a reload; the certificate is one."""
     paths = [settings.policy, settings.identities]
     if settings.tls is not None:
-        paths += [settings.tls.certificate, settings.tls.key]
+        paths += settings.tls.files()
     return paths
 
 
@@ -79,7 +79,27 @@ def read_policy(path: Path, settings: Settings) -> Policy:
                 f"the settings do not have (they have: {', '.join(known)})"
             )
     _check_reserved(path, policy, settings.limits.sessions)
+    _check_logins(path, policy, settings.tls)
     return policy
+
+
+def _check_logins(path: Path, policy: Policy, tls: TlsSettings | None) -> None:
+    """What the login rules ask for must be to be had.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    logins = policy.logins
+    if logins.bound and tls is None:
+        raise ConfigError(
+            f'{path}: login rule "{logins.bound}" demands channel binding, which needs '
+            'TLS: the settings have no "tls"'
+        )
+    if logins.by_certificate and (tls is None or tls.client_ca is None):
+        raise ConfigError(
+            f'{path}: login rule "{logins.by_certificate}" asks for a client '
+            'certificate: the settings have no "tls.client_ca"'
+        )
 
 
 def _check_reserved(path: Path, policy: Policy, sessions: int) -> None:

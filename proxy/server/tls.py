@@ -6,21 +6,76 @@ Source: https://www.postgresql.org/docs/18/libpq-ssl.html for the meaning of the
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
+from proxy.auth.channel_binding import end_point_hash
+from proxy.auth.client_certificates import read_client_certificate
 from proxy.errors import ConfigError, reason_of
+from proxy.server.client_tls import ask_for_certificates, said_of
+from proxy.session.exchange import Channel
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from proxy.auth.client_certificates import Revocations
+    from proxy.policy.logins import Logins
     from proxy.settings import TlsSettings, UpstreamTls
 
 ALPN = "postgresql"
 
 
-def frontend_context(settings: TlsSettings) -> ssl.SSLContext:
+@dataclass(frozen=True, slots=True)
+class FrontendTls:
+    """What clients are shown; a reload makes another one, for those who come then.
+
+    Attributes:
+        context: for the handshake.
+        end_point: `end_point_hash` of the certificate in it.
+        revocations: of client certificates; None without a list.
+    """
+
+    context: ssl.SSLContext
+    end_point: bytes | None
+    revocations: Revocations | None = None
+
+    def channel(self, made: ssl.SSLObject | None) -> Channel:
+        """What a login through a connection that was made by this can build on."""
+        shown = made.getpeercert(binary_form=True) if made is not None else None
+        certificate = read_client_certificate(shown) if shown else None
+        return Channel(self.end_point, certificate)
+
+
+def frontend_tls(settings: TlsSettings, logins: Logins) -> FrontendTls:
+    """The TLS for clients, from the files as they are now.
+
+    Args:
+        settings: where the files are.
+        logins: who asks for a client certificate or for channel binding.
+
+    Raises:
+        ConfigError: a file can't be read, certificate and key do not belong together,
+            or a rule asks for what can't be had.
+    """
+    context = _frontend_context(settings)
+    certificate = load_pem_x509_certificates(settings.certificate.read_bytes())[0]
+    end_point = end_point_hash(certificate.public_bytes(Encoding.DER))
+    if end_point is None and logins.bound:
+        raise ConfigError(
+            f'login rule "{logins.bound}" demands channel binding, and the signature '
+            f'of TLS certificate "{settings.certificate}" has no hash for it',
+            hint="take one with an RSA or ECDSA signature",
+        )
+    revocations = None
+    if logins.by_certificate and settings.client_ca is not None:
+        revocations = ask_for_certificates(context, settings)
+    return FrontendTls(context, end_point, revocations)
+
+
+def _frontend_context(settings: TlsSettings) -> ssl.SSLContext:
     """The context for clients.
 
     Raises:
@@ -47,15 +102,6 @@ def frontend_context(settings: TlsSettings) -> ssl.SSLContext:
             f"be used: {said_of(error)}"
         ) from error
     return context
-
-
-def said_of(error: Exception) -> str:
-    """What went wrong, in the words of OpenSSL or the system and without the rest."""
-    if isinstance(error, ssl.SSLError):
-        # Without a reason it is "[SSL] PEM lib (_ssl.c:3926)".
-        reason: str | None = error.reason
-        return reason.lower().replace("_", " ") if reason else "not in PEM form"
-    return reason_of(error) if isinstance(error, OSError) else str(error)
 
 
 def refuse_outdated(settings: TlsSettings, now: datetime) -> None:

@@ -1,10 +1,12 @@
-"""One client's way in: first packet, TLS, SCRAM, judged settings. Sans-I/O.
+"""One client's way in: first packet, TLS, proof, judged settings. Sans-I/O.
 
 Bytes go in, effects come out; the shell does what they say and answers `StartTls` with
-`tls_started` and `NeedIdentity` with `identified`. Nothing here reaches an upstream:
-`Authenticated` is the first moment at which one may be dialled. What a refusal says
-before the password was right depends on nothing but the packet itself.
-Imports `wire`, `auth` and `proxy.policy.decision`. Next: `proxy.session.upstream`.
+`tls_started`, `NeedIdentity` with `identified` and `NeedVerification` with `verified`.
+Nothing here reaches an upstream: `Authenticated` is the first moment at which one may
+be dialled. What a refusal says before the proof hangs on the packet itself and on the
+rules for a stranger in the client's place.
+Imports `wire`, `auth` and values of `policy`. Next: `proxy.session.ways`, the ways to
+prove who one is; `proxy.session.upstream`.
 """
 
 from __future__ import annotations
@@ -12,13 +14,21 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 
-from proxy.auth.scram import ServerExchange
 from proxy.errors import (
-    DENIED,
-    INVALID_AUTHORIZATION,
     FrontendError,
     LoginError,
     PgwardenError,
+)
+from proxy.policy.logins import Knock
+from proxy.session.admittance import admit
+from proxy.session.exchange import (
+    Ask,
+    Candidate,
+    Channel,
+    NeedVerification,
+    Proven,
+    Unproven,
+    Verification,
 )
 from proxy.session.handshake import Send, StartTls
 from proxy.session.login_effects import (
@@ -30,18 +40,12 @@ from proxy.session.login_effects import (
     NeedIdentity,
     Reject,
 )
+from proxy.session.ways import open_way
 from proxy.session.wish import Outcome, RefusedLoginError, Wish, read_wish
 from proxy.wire import codes
 from proxy.wire.cursor import MessageIntake
 from proxy.wire.errors_wire import encode_error
-from proxy.wire.messages import (
-    AuthenticationOk,
-    AuthenticationSASL,
-    AuthenticationSASLContinue,
-    AuthenticationSASLFinal,
-    NegotiateProtocolVersion,
-    SASLInitialResponse,
-)
+from proxy.wire.messages import AuthenticationOk, NegotiateProtocolVersion
 from proxy.wire.startup import (
     CancelRequest,
     GSSENCRequest,
@@ -58,12 +62,16 @@ if TYPE_CHECKING:
 
     from proxy.auth.identities import Identity
     from proxy.auth.secrets import ScramSecret
-    from proxy.policy.decision import Decision, ShadowRefusal
+    from proxy.session.exchange import Step
+    from proxy.session.ways import Opened
 
 _UNENCRYPTED_DETAIL: Final = (
     "This could be either a client-software bug or evidence of an attempted "
     "man-in-the-middle attack."
 )
+
+
+_NO_SUCH: Final = "there is no such identity"
 
 
 class Phase(StrEnum):
@@ -72,21 +80,10 @@ class Phase(StrEnum):
     FIRST_PACKET = "startup packet"
     TLS = "tls"
     IDENTITY = "identity"
-    SASL_FIRST = "first password message"
-    SASL_FINAL = "last password message"
+    PROOF = "message of the proof"
+    VERIFICATION = "verification"
     AUTHENTICATED = "nothing, logged in"
     CLOSED = "nothing, refused"
-
-
-def refused_setting(name: str, decision: Decision) -> RefusedLoginError:
-    """How a login ends whose startup parameter the policy refuses."""
-    return RefusedLoginError(
-        f'startup parameter "{name}" is refused: {decision.reason}',
-        Outcome.PARAMETER,
-        sqlstate=decision.sqlstate or DENIED,
-        detail=f"Rule {decision.rule}.",
-        hint=decision.hint,
-    )
 
 
 class Login:
@@ -111,17 +108,18 @@ class Login:
         self._rules = rules
         self._nonce = nonce
         self._client_address = client_address
-        self._tls = False
+        self._channel: Channel | None = None
         self._direct = False
         self._is_postgres = False
         self._asked_tls = False
         self._asked_gss = False
         self._buffer = bytearray()
-        self._intake = MessageIntake({codes.PASSWORD: codes.MAX_SASL_BODY})
+        self._most = {codes.PASSWORD: codes.MAX_SASL_BODY}
+        self._intake = MessageIntake(self._most)
         self._effects: list[Effect] = []
         self._wish: Wish | None = None
         self._identity: Identity | None = None
-        self._exchange: ServerExchange | None = None
+        self._opened: Opened | None = None
         self._doom = ""
 
     @property
@@ -140,12 +138,17 @@ class Login:
         return self._run(self._advance)
 
     def tls_started(
-        self, alpn: str | None = None, *, direct: bool = False
+        self,
+        alpn: str | None = None,
+        *,
+        direct: bool = False,
+        channel: Channel | None = None,
     ) -> list[Effect]:
         """Say that TLS stands.
 
         Args:
             alpn: the protocol that was negotiated, if any.
+            channel: what can be bound to it.
             direct: TLS came without an SSLRequest; ALPN is then not optional, or
                 another service's client could be led here (protocol section 54.2.10).
         """
@@ -158,7 +161,7 @@ class Login:
                 )
             if not direct and self.phase is not Phase.TLS:
                 raise FrontendError("TLS was not asked for")
-            self._tls = True
+            self._channel = channel or Channel()
             self._direct = direct
             self.phase = Phase.FIRST_PACKET
 
@@ -180,15 +183,30 @@ class Login:
 
         def step() -> None:
             self._identity = found
-            if found is None:
-                self._doom = "there is no such identity"
-            else:
-                self._doom = found.unusable_reason(now)
-            known = found.secrets if found is not None else (mock,)
-            doomed = bool(self._doom)
-            self._exchange = ServerExchange(known, self._nonce, doomed=doomed)
-            self.phase = Phase.SASL_FIRST
-            self._send(AuthenticationSASL((codes.SCRAM_SHA_256,)).encode())
+            self._doom = "" if found is None else found.unusable_reason(now)
+            candidate = Candidate(
+                user=self.user,
+                identity=found,
+                mock=mock,
+                doom=_NO_SUCH if found is None else self._doom,
+                channel=self._channel,
+                nonce=self._nonce,
+                now=now,
+            )
+            self._opened = open_way(self._rules.ways(self._knock()), candidate)
+            self._go_on(self._opened.exchange.begin())
+            self._advance()
+
+        return self._run(step)
+
+    def verified(self, answer: Verification) -> list[Effect]:
+        """Answer `NeedVerification`."""
+        opened = self._opened
+        if self.phase is not Phase.VERIFICATION or opened is None:
+            return []
+
+        def step() -> None:
+            self._go_on(opened.exchange.verified(answer))
             self._advance()
 
         return self._run(step)
@@ -212,14 +230,11 @@ class Login:
             pass
         if self.phase is Phase.TLS and self.buffered:
             raise self._unencrypted("SSL")
-        while self.phase in {Phase.SASL_FIRST, Phase.SASL_FINAL}:
+        while self.phase is Phase.PROOF and self._opened is not None:
             found = self._intake.next()
             if found is None:
                 return
-            if self.phase is Phase.SASL_FIRST:
-                self._sasl_first(found[1])
-            else:
-                self._sasl_final(found[1])
+            self._go_on(self._opened.exchange.receive(found[1]))
 
     def _first_packet(self) -> bool:
         length = packet_length(self._buffer)
@@ -243,12 +258,12 @@ class Login:
         return True
 
     def _answer_ssl(self) -> None:
-        if self._asked_tls or (self._tls and not self._direct):
+        if self._asked_tls or (self._is_encrypted and not self._direct):
             raise unsupported_version(codes.SSL_REQUEST)
         self._asked_tls = True
         if self._buffer:
             raise self._unencrypted("SSL")
-        if self._tls or not self._rules.tls_available:
+        if self._is_encrypted or not self._rules.tls_available:
             self._send(codes.SSL_REFUSED)
             return
         self._send(codes.SSL_ACCEPTED)
@@ -256,7 +271,7 @@ class Login:
         self.phase = Phase.TLS
 
     def _answer_gss(self) -> None:
-        if self._asked_gss or (self._tls and not self._direct):
+        if self._asked_gss or (self._is_encrypted and not self._direct):
             raise unsupported_version(codes.GSSENC_REQUEST)
         self._asked_gss = True
         if self._buffer:
@@ -271,7 +286,7 @@ class Login:
         )
 
     def _startup(self, startup: StartupMessage) -> None:
-        if not self._tls and not self._rules.plaintext_allowed:
+        if not self._is_encrypted and not self._rules.plaintext_allowed:
             raise RefusedLoginError(
                 "connections without TLS are refused here",
                 Outcome.PLAINTEXT,
@@ -291,25 +306,47 @@ class Login:
         self.phase = Phase.IDENTITY
         self._effects.append(NeedIdentity(self.user))
 
-    def _sasl_first(self, body: bytes) -> None:
-        response = SASLInitialResponse.decode(body)
-        if response.mechanism != codes.SCRAM_SHA_256:
-            raise FrontendError(
-                "client selected an invalid SASL authentication mechanism"
-            )
-        if response.data is None or self._exchange is None:
-            raise FrontendError("malformed SCRAM message", detail="it is missing")
-        answer = self._exchange.first(response.data)
-        self.phase = Phase.SASL_FINAL
-        self._send(AuthenticationSASLContinue(answer).encode())
+    @property
+    def _is_encrypted(self) -> bool:
+        return self._channel is not None
 
-    def _sasl_final(self, body: bytes) -> None:
-        identity, wish, exchange = self._identity, self._wish, self._exchange
-        answer = None if exchange is None else exchange.final(body)
-        if answer is None or identity is None or wish is None or exchange is None:
-            raise self._wrong_password()
-        self._send(AuthenticationSASLFinal(answer).encode())
-        shadows = self._admit(identity, wish)
+    def _knock(self) -> Knock:
+        return Knock(
+            identity=self.user,
+            role="" if self._identity is None else self._identity.role,
+            database="" if self._wish is None else self._wish.database,
+            address=self._client_address,
+            tls=self._is_encrypted,
+        )
+
+    def _go_on(self, step: Step) -> None:
+        match step:
+            case Ask(data, most):
+                self._most[codes.PASSWORD] = most
+                self.phase = Phase.PROOF
+                self._send(data)
+            case NeedVerification():
+                self.phase = Phase.VERIFICATION
+                self._effects.append(step)
+            case Proven():
+                self._let_in(step)
+            case Unproven(note):
+                raise self._unproven(note)
+            case _:
+                assert_never(step)
+
+    def _let_in(self, proven: Proven) -> None:
+        """The client is whom it says; whether it may come in is still to be seen."""
+        identity, wish, opened = self._identity, self._wish, self._opened
+        if proven.identity is not None and proven.identity.name == self.user:
+            identity = proven.identity
+        if self._doom or identity is None or wish is None or opened is None:
+            raise self._unproven("the proof is somebody else's")
+        if proven.data:
+            self._send(proven.data)
+        if opened.refusal is not None:
+            raise opened.refusal
+        shadows = admit(identity, wish, self._rules, self._client_address)
         self.phase = Phase.AUTHENTICATED
         self._send(AuthenticationOk().encode())
         request = LoginRequest(
@@ -319,15 +356,20 @@ class Login:
             wish.application_name,
             wish.settings,
             wish.minor,
-            self._tls,
-            matched_secret=exchange.matched or 0,
+            self._is_encrypted,
+            matched_secret=proven.matched_secret,
             shadows=tuple(shadows),
+            authentication=proven.authentication,
+            login_rule=opened.rule,
+            proof=proven.proof,
+            certificate=proven.certificate,
         )
         self._effects.append(Authenticated(request))
 
-    def _wrong_password(self) -> PgwardenError:
+    def _unproven(self, note: str) -> PgwardenError:
         outcome = Outcome.CREDENTIALS
         if self._identity is None:
+            note = note or _NO_SUCH
             outcome = Outcome.UNKNOWN_IDENTITY
         elif self._doom:
             outcome = Outcome.UNUSABLE_IDENTITY
@@ -335,34 +377,9 @@ class Login:
             f'password authentication failed for user "{self.user}"',
             outcome,
             sqlstate=LoginError.sqlstate,
-            operator_note=self._doom or "the password is wrong",
+            hint="" if self._opened is None else self._opened.hint,
+            operator_note=self._doom or note,
         )
-
-    def _admit(self, identity: Identity, wish: Wish) -> list[tuple[str, ShadowRefusal]]:
-        """Everything that only a proven person may be told; what is on trial."""
-        if not identity.may_come_from(self._client_address):
-            raise RefusedLoginError(
-                f'"{identity.name}" may not log in from {self._client_address}',
-                Outcome.NETWORK,
-                hint="The networks of this identity are in pgwarden's identities file.",
-            )
-        decision = self._rules.may_login(identity.role, wish.database)
-        if not decision.allowed:
-            raise RefusedLoginError(
-                f'"{identity.name}" may not log in: {decision.reason}',
-                Outcome.POLICY,
-                sqlstate=decision.sqlstate or INVALID_AUTHORIZATION,
-                detail=f"Rule {decision.rule}.",
-                hint=decision.hint,
-            )
-        shadows = []
-        for name, value in wish.settings:
-            decision = self._rules.judge_setting(identity.role, wish, name, value)
-            if not decision.allowed:
-                raise refused_setting(name, decision)
-            if decision.shadow is not None:
-                shadows.append((name, decision.shadow))
-        return shadows
 
     def _send(self, data: bytes) -> None:
         self._effects.append(Send(data))

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.policy.logins import Knock, Ways, everyone_by_password
+from proxy.session.exchange import NeedVerification
 from proxy.session.handshake import Send, StartTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.auth.client_certificates import ClientCertificate
     from proxy.errors import ErrorReport
     from proxy.policy.decision import Decision, ShadowRefusal
     from proxy.session.wish import Outcome, Wish
@@ -34,6 +37,10 @@ class LoginRequest:
         tls: whether the connection is encrypted.
         matched_secret: index of the identity's secret that was proven.
         shadows: names of settings that a rule in shadow would have refused, with that.
+        authentication: how the identity was proven, in the audit log's word.
+        login_rule: id of the policy's rule that asked for it; "" without such rules.
+        proof: what else the audit record names of the proof; no secret.
+        certificate: the client certificate that was part of the proof.
     """
 
     identity: str
@@ -45,6 +52,10 @@ class LoginRequest:
     tls: bool
     matched_secret: int = 0
     shadows: tuple[tuple[str, ShadowRefusal], ...] = ()
+    authentication: str = "scram-sha-256"
+    login_rule: str = ""
+    proof: tuple[tuple[str, str], ...] = ()
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,15 @@ class Reject:
     operator_note: str = ""
 
 
-Effect = Send | StartTls | NeedIdentity | CancelRequested | Authenticated | Reject
+Effect = (
+    Send
+    | StartTls
+    | NeedIdentity
+    | NeedVerification
+    | CancelRequested
+    | Authenticated
+    | Reject
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +110,11 @@ class LoginRules:
         may_login: (role, database) → whether this role may have an SQL session.
         judge_setting: (role, wish, name, value) → whether a start-up setting of the
             wish is allowed.
+        ways: how a client may log in, and a stranger in its place.
     """
 
     tls_available: bool
     plaintext_allowed: bool
     may_login: Callable[[str, str], Decision]
     judge_setting: Callable[[str, Wish, str, str], Decision]
+    ways: Callable[[Knock], Ways] = everyone_by_password

@@ -45,7 +45,16 @@ def test_two_secrets_stand_side_by_side_while_one_is_rotated() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"secret": None}, 'give either "secret" or "secrets"'),
+        ({"secret": None}, 'give "secret", "secrets" or "certificate"'),
+        ({"certificate": {}}, "identities.0.certificate: give exactly one of"),
+        (
+            {"certificate": {"email": "{identity}@b"}},
+            "identities.0: {identity} is for rules of the policy",
+        ),
+        (
+            {"certificate": {"mail": "a@b"}},
+            "identities.0.certificate.mail: unknown key",
+        ),
         ({"secrets": [NEW]}, 'give either "secret" or "secrets"'),
         ({"secret": "hunter2"}, "must begin with SCRAM-SHA-256$"),
         ({"secret": None, "secrets": [OLD, OTHER_SALT]}, "must share salt"),
@@ -132,3 +141,13 @@ def test_an_unknown_name_looks_like_most_known_ones() -> None:
 def test_secrets_are_not_printed() -> None:
     found = load(entry()).find("alice")
     assert "0123456789abcdef" not in repr(found)
+
+
+def test_a_certificate_may_stand_beside_or_instead_of_a_secret() -> None:
+    for secrets in ({}, {"secret": None}):
+        changed: dict[str, object] = {"certificate": {"email": "a@b"}, **secrets}
+        found = load(entry(**changed)).find("alice")
+        assert found is not None
+        assert found.certificate is not None
+        assert found.certificate.name == "a@b"
+        assert len(found.secrets) == (0 if secrets else 1)

@@ -104,7 +104,7 @@ def test_a_client_that_knows_of_binding_but_is_offered_none_is_fine() -> None:
 
 
 def test_a_downgrade_of_channel_binding_is_seen() -> None:
-    exchange = ServerExchange((SECRET,), SERVER_NONCE, offers_plus=True)
+    exchange = ServerExchange((SECRET,), SERVER_NONCE, end_point=b"hash")
     with pytest.raises(FrontendError) as caught:
         exchange.first(b"y" + CLIENT_FIRST[1:])
     assert caught.value.sqlstate == "28000"

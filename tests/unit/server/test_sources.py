@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.server.sources import read_policy
+from proxy.server.sources import read_policy, source_paths
 from proxy.settings import load_settings
 
 if TYPE_CHECKING:
@@ -53,3 +53,52 @@ def test_nobody_else_gets_in(tmp_path: Path, reserved: tuple[int, int]) -> None:
     path.write_text(POLICY % reserved)
     with pytest.raises(ConfigError, match="leave no place for anybody else"):
         read_policy(path, settings(tmp_path))
+
+
+TLS = "tls: {certificate: c, key: k}\n"
+CA = "tls: {certificate: c, key: k, client_ca: ca}\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "tls", "told"),
+    [
+        ("scram", "", ""),
+        ("scram-plus", "", 'the settings have no "tls"'),
+        ("scram-plus", TLS, ""),
+        ("certificate", "", 'the settings have no "tls.client_ca"'),
+        ("certificate", TLS, 'the settings have no "tls.client_ca"'),
+        ("certificate+scram", TLS, 'the settings have no "tls.client_ca"'),
+        ("certificate", CA, ""),
+    ],
+)
+def test_what_login_rules_ask_for_must_be_to_be_had(
+    tmp_path: Path, method: str, tls: str, told: str
+) -> None:
+    path = tmp_path / "policy.yaml"
+    rules = f"authentication: [{{id: login.way, method: {method}}}]\n"
+    path.write_text(POLICY % (0, 0) + rules)
+    (tmp_path / "pgwarden.yaml").write_text(SETTINGS + tls)
+    loaded = load_settings(tmp_path / "pgwarden.yaml", {})
+    if not told:
+        assert read_policy(path, loaded).name == "p"
+        return
+    with pytest.raises(ConfigError, match=r"login\.way") as caught:
+        read_policy(path, loaded)
+    assert told in caught.value.message
+
+
+def test_every_file_of_tls_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "pgwarden.yaml").write_text(
+        SETTINGS + "tls: {certificate: c, key: k, client_ca: ca, client_crl: crl}\n"
+    )
+    loaded = load_settings(tmp_path / "pgwarden.yaml", {})
+    followed = {path.name for path in source_paths(loaded)}
+    assert {"c", "k", "ca", "crl"} <= followed
+
+
+def test_a_revocation_list_needs_an_authority(tmp_path: Path) -> None:
+    (tmp_path / "pgwarden.yaml").write_text(
+        SETTINGS + "tls: {certificate: c, key: k, client_crl: crl}\n"
+    )
+    with pytest.raises(ConfigError, match='"client_crl" needs "client_ca"'):
+        load_settings(tmp_path / "pgwarden.yaml", {})

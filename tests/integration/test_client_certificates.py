@@ -1,0 +1,475 @@
+"""Client certificates by real clients over TLS: right, and wrong in every way."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import psycopg
+import pytest
+import trustme
+import yaml
+from cryptography import x509
+
+from proxy.auth.secrets import make_secret
+from tests.authority import DAY, Authority
+from tests.clients.tools import bare_environment
+from tests.fix_postgres import TEMPLATE, bin_dir
+from tests.fix_proxy import Proxies, ungated_text
+from tests.integration.knocker import PLAIN, PLUS, Knocker, lenient
+from tests.integration.rig import events, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from proxy.demo.postgres import Cluster
+    from tests.authority import Issued
+    from tests.fix_postgres import Clusters
+    from tests.fix_proxy import Proxy
+
+pytestmark = pytest.mark.postgres
+
+RULES = """
+authentication:
+  - {id: login.deploy, when: {roles: [migrator], tls: true}, method: certificate}
+  - id: login.both
+    when: {identities: ["both*"], roles: [developer]}
+    method: certificate+scram
+    certificate: {email: "{identity}@example.com"}
+  - {id: login.rest, method: scram}
+"""
+SECRET = make_secret("right", salt=b"0123456789abcdef", iterations=4096).encode()
+IDENTITIES: list[dict[str, Any]] = [
+    {"name": "dev", "role": "developer", "secret": SECRET},
+    {
+        "name": "deploy",
+        "role": "migrator",
+        "certificate": {"uri": "spiffe://example.com/deploy"},
+    },
+    {
+        "name": "nightly",
+        "role": "migrator",
+        "secret": SECRET,
+        "certificate": {"common_name": "nightly"},
+    },
+    {
+        "name": "gone",
+        "role": "migrator",
+        "disabled": True,
+        "certificate": {"common_name": "gone"},
+    },
+    {"name": "both", "role": "developer", "secret": SECRET},
+]
+DEPLOY = x509.UniformResourceIdentifier("spiffe://example.com/deploy")
+
+
+@dataclass
+class Door:
+    """A proxy that asks for client certificates, and its authorities."""
+
+    proxy: Proxy
+    authority: Authority
+    other: Authority
+    folder: Path
+    crl: Path
+
+    def revoke(self, *issued: Issued) -> None:
+        """A new list, in place in one step."""
+        new = self.folder / "new.crl"
+        new.write_bytes(self.authority.revocation_list(*issued))
+        new.rename(self.crl)
+
+    def deploy(self) -> Issued:
+        return self.authority.issue("any", names=[DEPLOY])
+
+
+def open_door(proxies: Proxies, cluster: Cluster, folder: Path) -> Door:
+    authority, other = Authority(folder), Authority(folder, "Other CA")
+    crl = folder / "people.crl"
+    crl.write_bytes(authority.revocation_list())
+    ours = trustme.CA().issue_cert("localhost", "127.0.0.1")
+    ours.cert_chain_pems[0].write_to_path(folder / "server.pem")
+    ours.private_key_pem.write_to_path(folder / "server.key")
+    policy = folder / "policy.yaml"
+    policy.write_text(ungated_text() + RULES)
+    identities = folder / "identities.yaml"
+    identities.write_text(yaml.safe_dump({"version": 1, "identities": IDENTITIES}))
+    settings = {
+        "identities": str(identities),
+        "tls": {
+            "certificate": str(folder / "server.pem"),
+            "key": str(folder / "server.key"),
+            "client_ca": str(authority.path),
+            "client_crl": str(crl),
+        },
+    }
+    proxy = proxies.start(cluster, settings=settings, policy=policy)
+    return Door(proxy, authority, other, folder, crl)
+
+
+@pytest.fixture(scope="module")
+def door(
+    clusters: Clusters, postgres17: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Door]:
+    proxies = Proxies(clusters)
+    yield open_door(proxies, postgres17, tmp_path_factory.mktemp("door"))
+    proxies.stop()
+
+
+@pytest.fixture
+def own_door(clusters: Clusters, postgres17: Cluster, tmp_path: Path) -> Iterator[Door]:
+    """For tests that change its files."""
+    proxies = Proxies(clusters)
+    yield open_door(proxies, postgres17, tmp_path)
+    proxies.stop()
+
+
+# --- clients -----------------------------------------------------------------------
+
+
+def by_psql(
+    major: int, door: Door, user: str, shown: Issued | None, password: str
+) -> str:
+    environment = bare_environment() | {
+        "PGHOST": door.proxy.host,
+        "PGPORT": str(door.proxy.port),
+        "PGUSER": user,
+        "PGPASSWORD": password,
+        "PGDATABASE": TEMPLATE,
+        "PGSSLMODE": "require",
+    }
+    if shown is not None:
+        environment |= {"PGSSLCERT": str(shown.path), "PGSSLKEY": str(shown.key)}
+    done = subprocess.run(
+        [bin_dir(major) / "psql", "-XAtwc", "select 'ok'"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else done.stderr
+
+
+def by_psycopg(door: Door, user: str, shown: Issued | None, password: str) -> str:
+    chain = {}
+    if shown is not None:
+        chain = {"sslcert": str(shown.path), "sslkey": str(shown.key)}
+    try:
+        with psycopg.connect(
+            host=door.proxy.host,
+            port=door.proxy.port,
+            user=user,
+            password=password,
+            dbname=TEMPLATE,
+            sslmode="require",
+            **chain,  # type: ignore[arg-type]
+        ) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    except psycopg.OperationalError as error:
+        return str(error)
+    return "ok"
+
+
+async def by_asyncpg(door: Door, user: str, shown: Issued | None, password: str) -> str:
+    try:
+        connection = await asyncpg.connect(
+            host=door.proxy.host,
+            port=door.proxy.port,
+            user=user,
+            password=password,
+            database=TEMPLATE,
+            ssl=lenient(None if shown is None else shown.chain),
+        )
+    except (asyncpg.PostgresError, OSError, asyncpg.InterfaceError) as error:
+        return f"{type(error).__name__}: {error}"
+    assert await connection.fetchval("select 1") == 1
+    await connection.close()
+    return "ok"
+
+
+CLIENTS = ("psql15", "psql17", "psycopg", "asyncpg")
+
+
+async def connect(
+    client: str, door: Door, user: str, shown: Issued | None, password: str = "right"
+) -> str:
+    if client == "asyncpg":
+        return await by_asyncpg(door, user, shown, password)
+    if client == "psycopg":
+        return by_psycopg(door, user, shown, password)
+    return by_psql(int(client[4:]), door, user, shown, password)
+
+
+def last_start(door: Door) -> dict[str, Any]:
+    return [r for r in door.proxy.records() if r["kind"] == "session.start"][-1]
+
+
+# --- right -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_the_certificate_of_the_identity_is_enough(
+    door: Door, client: str
+) -> None:
+    shown = door.deploy()
+    assert await connect(client, door, "deploy", shown, "") == "ok"
+    start = last_start(door)
+    assert (start["identity"], start["role"]) == ("deploy", "migrator")
+    assert start["authentication"] == "certificate"
+    assert start["login_rule"] == "login.deploy"
+    assert start["proof"] == {
+        "subject": "CN=any,O=Example",
+        "issuer": "CN=People CA,O=Example",
+        "serial": f"{shown.certificate.serial_number:X}",
+    }
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_common_name_where_the_identity_says_so(
+    door: Door, client: str
+) -> None:
+    shown = door.authority.issue("nightly")
+    assert await connect(client, door, "nightly", shown, "") == "ok"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_certificate_and_password_together(door: Door, client: str) -> None:
+    names = [x509.RFC822Name("both@example.com")]
+    shown = door.authority.issue("any", names=names)
+    assert await connect(client, door, "both", shown) == "ok"
+    bound = "" if client == "asyncpg" else "-plus"
+    start = last_start(door)
+    assert start["authentication"] == f"certificate+scram-sha-256{bound}"
+    assert start["proof"]["subject"] == "CN=any,O=Example"
+    said = await connect(client, door, "both", shown, "wrong")
+    assert "password authentication failed" in said
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_who_needs_no_certificate_may_show_none_or_a_good_one(
+    door: Door, client: str
+) -> None:
+    for shown in (None, door.deploy()):
+        assert await connect(client, door, "dev", shown) == "ok"
+        assert "proof" not in last_start(door)
+
+
+# --- wrong -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("user", ["deploy", "nightly", "gone", "nobody"])
+async def test_no_certificate(door: Door, client: str, user: str) -> None:
+    """An unknown name is asked for a password here, and so is everyone else."""
+    said = await connect(client, door, user, None)
+    assert f'password authentication failed for user "{user}"' in said
+    if client != "asyncpg":
+        assert "Some logins here take a client certificate" in said
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("user", "common_name", "uri"),
+    [
+        ("deploy", "deploy", ""),
+        ("deploy", "any", "spiffe://example.com/nightly"),
+        ("deploy", "any", "spiffe://example.com/deploy/"),
+        ("nightly", "any", "spiffe://example.com/nightly"),
+        ("nightly", "Nightly", ""),
+        ("gone", "gone", ""),
+        ("nobody", "nobody", ""),
+    ],
+)
+async def test_a_certificate_of_another_name(
+    door: Door, client: str, user: str, common_name: str, uri: str
+) -> None:
+    names = [x509.UniformResourceIdentifier(uri)] if uri else []
+    shown = door.authority.issue(common_name, names=names)
+    said = await connect(client, door, user, shown)
+    assert f'password authentication failed for user "{user}"' in said
+
+
+def refused_by_tls(door: Door) -> list[str]:
+    return [str(each["error"]) for each in events(door.proxy, "tls_failed")]
+
+
+def is_longer(door: Door, count: int) -> bool:
+    return len(refused_by_tls(door)) > count
+
+
+async def is_refused_by_tls(
+    client: str, door: Door, shown: Issued, reason: str
+) -> None:
+    """With a password too, though that alone would be enough for some."""
+    for user in ("deploy", "dev"):
+        count = len(refused_by_tls(door))
+        assert await connect(client, door, user, shown) != "ok"
+        eventually(partial(is_longer, door, count))
+        assert reason in refused_by_tls(door)[-1]
+    assert await connect(client, door, "dev", None) == "ok"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_an_expired_certificate(door: Door, client: str) -> None:
+    shown = door.authority.issue("any", names=[DEPLOY], until=-DAY)
+    await is_refused_by_tls(client, door, shown, "certificate has expired")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_certificate_of_another_authority(door: Door, client: str) -> None:
+    shown = door.other.issue("any", names=[DEPLOY])
+    await is_refused_by_tls(client, door, shown, "unable to get local issuer")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_certificate_that_was_made_for_servers(door: Door, client: str) -> None:
+    shown = door.authority.issue("any", names=[DEPLOY], for_clients=False)
+    await is_refused_by_tls(client, door, shown, "unsuitable certificate purpose")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_revoked_certificate(own_door: Door, client: str) -> None:
+    door = own_door
+    shown = door.deploy()
+    assert await connect(client, door, "deploy", shown, "") == "ok"
+    door.revoke(shown)
+    eventually(lambda: events(door.proxy, "reloaded"))
+    await is_refused_by_tls(client, door, shown, "certificate revoked")
+
+
+@pytest.mark.parametrize("client", ["psycopg", "psql17"])
+async def test_an_outdated_revocation_list_vouches_for_nobody(
+    own_door: Door, client: str
+) -> None:
+    door = own_door
+    door.crl.write_bytes(door.authority.revocation_list(next_update=-DAY))
+    eventually(lambda: events(door.proxy, "revocation_list_outdated"))
+    assert await connect(client, door, "deploy", door.deploy(), "") != "ok"
+    assert await connect(client, door, "dev", None) == "ok"
+
+
+async def test_a_broken_revocation_list_changes_nothing(own_door: Door) -> None:
+    door = own_door
+    taken_back, good = door.deploy(), door.deploy()
+    door.revoke(taken_back)
+    eventually(lambda: events(door.proxy, "reloaded"))
+    door.crl.write_text("broken")
+    eventually(lambda: events(door.proxy, "renewal_refused"))
+    assert by_psycopg(door, "deploy", good, "") == "ok"
+    assert by_psycopg(door, "deploy", taken_back, "") != "ok"
+
+
+def session(door: Door, user: str, shown: Issued) -> psycopg.Connection[Any]:
+    return psycopg.connect(
+        host=door.proxy.host,
+        port=door.proxy.port,
+        user=user,
+        dbname=TEMPLATE,
+        sslmode="require",
+        sslcert=str(shown.path),
+        sslkey=str(shown.key),
+    )
+
+
+def is_alive(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def test_a_session_ends_when_its_certificate_is_revoked(own_door: Door) -> None:
+    door = own_door
+    taken_back, good = door.deploy(), door.deploy()
+    with (
+        session(door, "deploy", taken_back) as one,
+        session(door, "deploy", good) as two,
+    ):
+        assert is_alive(one)
+        assert is_alive(two)
+        door.revoke(taken_back)
+        eventually(lambda: not is_alive(one), 3.0)
+        assert is_alive(two)
+    ends = [r for r in door.proxy.records() if r["kind"] == "session.end"]
+    assert any("was revoked" in end["reason"] for end in ends)
+
+
+def test_a_broken_policy_does_not_keep_a_revocation_out(own_door: Door) -> None:
+    door = own_door
+    shown = door.deploy()
+    with session(door, "deploy", shown) as connection:
+        assert is_alive(connection)
+        (door.folder / "policy.yaml").write_text("broken")
+        door.revoke(shown)
+        eventually(lambda: not is_alive(connection), 3.0)
+
+
+def test_a_session_ends_when_the_identity_gets_another_certificate(
+    own_door: Door,
+) -> None:
+    door = own_door
+    with session(door, "deploy", door.deploy()) as connection:
+        assert is_alive(connection)
+        changed = [
+            {**each, "certificate": {"uri": "spiffe://example.com/new"}}
+            if each["name"] == "deploy"
+            else each
+            for each in IDENTITIES
+        ]
+        (door.folder / "identities.yaml").write_text(
+            yaml.safe_dump({"version": 1, "identities": changed})
+        )
+        eventually(lambda: not is_alive(connection), 3.0)
+
+
+# --- by hand -----------------------------------------------------------------------
+
+
+def test_known_and_unknown_names_look_the_same_to_who_has_no_certificate(
+    door: Door,
+) -> None:
+    def seen(user: str) -> list[object]:
+        with Knocker(door.proxy.host, door.proxy.port, tls=lenient()) as knocker:
+            offers = knocker.start(user).offers()
+            error = knocker.prove("wrong").error()
+        return [offers, {key: said.replace(user, "?") for key, said in error.items()}]
+
+    wanted = seen("nobody")
+    assert wanted[0] == (PLUS, PLAIN)
+    for user in ("dev", "deploy", "nightly", "gone", "both"):
+        assert seen(user) == wanted
+
+
+def test_the_right_password_without_the_certificate_tells_nothing(door: Door) -> None:
+    """Half a proof is no oracle for it."""
+    for user in ("both", "nightly"):
+        with Knocker(door.proxy.host, door.proxy.port, tls=lenient()) as knocker:
+            knocker.start(user, TEMPLATE).offers()
+            error = knocker.prove("right").error()
+        assert error["M"] == f'password authentication failed for user "{user}"'
+        assert error["C"] == "28P01"
+
+
+def test_a_session_of_tls_is_not_taken_up_again(door: Door) -> None:
+    """A certificate that was revoked meanwhile would not be looked at."""
+    context = lenient(door.deploy().chain)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context.maximum_version = version
+        with Knocker(door.proxy.host, door.proxy.port, tls=context) as knocker:
+            knocker.start("deploy", TEMPLATE)
+            assert knocker.is_in()
+            kept = knocker.socket.session  # type: ignore[attr-defined]
+        assert kept is None or not kept.has_ticket
+
+
+def test_plain_text_from_loopback_does_not_get_round_it(door: Door) -> None:
+    with Knocker(door.proxy.host, door.proxy.port) as knocker:
+        knocker.start("nightly", TEMPLATE).offers()
+        assert not knocker.prove("wrong").is_in()
