@@ -2,7 +2,7 @@
 
 `pages()` gives each page's text; tests/unit/test_docs.py compares them with the files.
 What a key of a policy means stands in `docs.policy_words`, what a setting means in
-`proxy.settings` itself.
+`proxy.settings` and `proxy.settings_upstream` themselves.
 """
 
 from __future__ import annotations

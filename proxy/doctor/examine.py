@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from proxy.policy.evaluate import Policy
     from proxy.server.dial import Dialler
     from proxy.server.upstream_users import Key
-    from proxy.settings import UpstreamSettings
+    from proxy.settings_upstream import UpstreamSettings
 
 _OF_ONE_DATABASE: Final = {INVALID_CATALOG_NAME, DENIED, GATE_UNSATISFIED}
 _OF_THE_SERVER: Final = {CONNECTION_REJECTED, CANNOT_CONNECT_NOW, TOO_MANY_CONNECTIONS}

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from proxy.policy.model import Waiver
     from proxy.server.server import Server
     from proxy.server.sources import Sources
-    from proxy.settings import Settings, UpstreamSettings
+    from proxy.settings import Settings
+    from proxy.settings_upstream import UpstreamSettings
 
 _log = structlog.get_logger("doctor")
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from proxy.server.tasks import Tasks
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_effects import Effect
-    from proxy.settings import UpstreamSettings
+    from proxy.settings_upstream import UpstreamSettings
 
 
 class Dialled(NamedTuple):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from proxy.auth.client_certificates import Revocations
     from proxy.policy.logins import Logins
-    from proxy.settings import TlsSettings, UpstreamTls
+    from proxy.settings import TlsSettings
+    from proxy.settings_upstream import UpstreamTls
 
 ALPN = "postgresql"
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.auth.identities import MAX_NAME_BYTES
 from proxy.errors import ConfigError
-from proxy.settings import PLACEHOLDER
+from proxy.settings_upstream import PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from proxy.auth.identities import Identities
     from proxy.policy.evaluate import Policy
-    from proxy.settings import UpstreamLogin, UpstreamSettings
+    from proxy.settings_upstream import UpstreamLogin, UpstreamSettings
 
 _FIT: Final = re.compile(r"[a-z0-9_][a-z0-9_.@+-]*")
 """Lower case only: unquoted, CREATE ROLE folds its name, and some file systems know no

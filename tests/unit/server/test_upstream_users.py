@@ -18,7 +18,7 @@ from proxy.server.upstream_users import (
     passwords,
     resolved,
 )
-from proxy.settings import CatalogSettings, UpstreamLogin, UpstreamSettings
+from proxy.settings_upstream import CatalogSettings, UpstreamLogin, UpstreamSettings
 
 PERSONAL = UpstreamLogin(
     user="pgw_{identity}", password_file=Path("/s/{identity}/password")
