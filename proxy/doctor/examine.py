@@ -18,7 +18,6 @@ from proxy.doctor import (
     checks_server,
     probes,
 )
-from proxy.doctor.conversation import Conversation, QueryError
 from proxy.doctor.findings import Login, finding, in_order
 from proxy.doctor.mending import Patient
 from proxy.doctor.quoting import one_line
@@ -32,6 +31,7 @@ from proxy.errors import (
     TOO_MANY_CONNECTIONS,
     UnavailableError,
 )
+from proxy.server.conversation import Conversation, QueryError
 from proxy.server.health import UpstreamError
 from proxy.server.upstream_users import resolved
 

@@ -41,10 +41,14 @@ class NumbersWanted(Struct, tag=True):
 
 
 class Numbers(Struct, tag=True):
-    """A worker's snapshot (`proxy.metrics.pack`) and what keeps it from being ready."""
+    """A worker's snapshot (`proxy.metrics.pack`) and what keeps it from being ready.
+
+    `warnings` keep nobody out.
+    """
 
     snapshot: bytes
     problems: list[str]
+    warnings: list[str] = []
 
 
 class Cancel(Struct, tag=True):

@@ -95,7 +95,7 @@ def _frontend_context(settings: TlsSettings) -> ssl.SSLContext:
             ) from error
     try:
         context.load_cert_chain(
-            settings.certificate, settings.key, password=_no_password
+            settings.certificate, settings.key, password=no_password
         )
     except (ssl.SSLError, OSError, ValueError) as error:
         raise ConfigError(
@@ -138,7 +138,8 @@ def refuse_outdated(settings: TlsSettings, now: datetime) -> None:
         )
 
 
-def _no_password() -> str:
+def no_password() -> str:
+    """Refuse an encrypted key."""
     # Without this, OpenSSL would ask for it on the terminal.
     raise ValueError("the key is encrypted; give one without a passphrase")
 

@@ -1,0 +1,122 @@
+"""A primary and a streaming standby of it, and ports at which nobody is at home."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from proxy.demo import privileges
+from proxy.demo.postgres import Cluster, free_port
+from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fix_postgres import Clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both servers, with the shop and the shared clusters' logins."""
+
+    primary: Cluster
+    standby: Cluster
+
+    @property
+    def hosts(self) -> list[str]:
+        """As the settings name them."""
+        return [f"127.0.0.1:{each.port}" for each in (self.primary, self.standby)]
+
+    def promote(self) -> None:
+        """Make the standby a primary; returns when it is one."""
+        run(self.standby.dsn(), "select pg_promote()")
+
+
+@contextlib.contextmanager
+def pair_of(major: int, clusters: Clusters) -> Iterator[Pair]:
+    """Start both; they are gone afterwards."""
+    primary = new_cluster(bin_dir(major), wal_level="replica", hot_standby="on")
+    primary.start()
+    second = new_cluster(bin_dir(major), hot_standby="on")
+    standby = Cluster(replace(second.plan, password=primary.password))
+    try:
+        logins = clusters.logins(major)
+        for login in (logins.reader, logins.migrator):
+            run(
+                primary.dsn(),
+                f"create role {login.user} login password '{login.password}'",
+            )
+        create_shop(primary, logins, "shop")
+        _copy(primary, standby)
+        standby.start()
+        yield Pair(primary, standby)
+    finally:
+        for each in (standby, primary):
+            each.stop()
+            shutil.rmtree(each.plan.work, ignore_errors=True)
+
+
+def _copy(primary: Cluster, standby: Cluster) -> None:
+    account = standby.account
+    standby.plan.data.mkdir(mode=0o700)
+    privileges.hand_over(standby.plan.data, account)
+    subprocess.run(
+        [
+            *(primary.bin_dir / "pg_basebackup", f"--pgdata={standby.plan.data}"),
+            *("--host=127.0.0.1", f"--port={primary.port}", "--username=postgres"),
+            *("--write-recovery-conf", "--checkpoint=fast", "--no-sync"),
+        ],
+        env={"PGPASSWORD": primary.password, "PATH": os.environ["PATH"], "LC_ALL": "C"},
+        cwd="/",
+        check=True,
+        capture_output=True,
+        timeout=60,
+        **(account.popen_arguments() if account else {}),
+    )
+
+
+def refused() -> str:
+    """A host that refuses connections."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[str]:
+    """A host whose SYNs go unanswered, as of a machine that is off."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(
+            socket.create_server(("127.0.0.1", 0), backlog=0)
+        )
+        address = listening.getsockname()
+        for _ in range(4):  # fill the queue: Linux drops the SYNs of all others
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield f"127.0.0.1:{address[1]}"
+
+
+@contextlib.contextmanager
+def hung() -> Iterator[str]:
+    """A host that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def hanging_up() -> Iterator[str]:
+    """A balancer with nobody behind it: it takes connections and closes them."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
