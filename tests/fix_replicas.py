@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from proxy.demo import privileges
 from proxy.demo.postgres import Cluster, free_port
@@ -120,3 +120,56 @@ def hanging_up() -> Iterator[str]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+class Door:
+    """A port that leads to a server while it is open, and refuses while it is not."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._own = free_port()
+        self._listening: socket.socket | None = None
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self._own}"
+
+    def __enter__(self) -> Self:
+        self._listening = socket.create_server(("127.0.0.1", self._own))
+        threading.Thread(
+            target=self._serve, args=(self._listening,), daemon=True
+        ).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._listening is not None:
+            # Wakes the thread that waits in accept(); close() alone would not.
+            self._listening.shutdown(socket.SHUT_RDWR)
+            self._listening.close()
+
+    def _serve(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                threading.Thread(
+                    target=self._join, args=(near, self._to), daemon=True
+                ).start()
+
+    @staticmethod
+    def _join(near: socket.socket, port: int) -> None:
+        with near, socket.create_connection(("127.0.0.1", port)) as far:
+            pumps = [
+                threading.Thread(target=_pump, args=each, daemon=True)
+                for each in ((near, far), (far, near))
+            ]
+            for pump in pumps:
+                pump.start()
+            for pump in pumps:
+                pump.join()
+
+
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from typing_extensions import override
 
 from proxy.auth.scram import encode_nonce
-from proxy.errors import CANNOT_CONNECT, ErrorReport
+from proxy.errors import CANNOT_CONNECT, ErrorReport, reason_of
 from proxy.server.health import UpstreamError
 from proxy.server.sockets import prepare_transport
 from proxy.server.upstream_tls import binding_of
@@ -81,7 +81,7 @@ async def log_in(
     except TimeoutError:
         raise unreachable(place, f"no answer within {limit_s:g} s") from None
     except OSError as error:
-        raise unreachable(place, error.strerror or str(error)) from error
+        raise unreachable(place, reason_of(error)) from error
     finally:
         if side is not None and dialled is None:
             side.transport.abort()

@@ -208,6 +208,7 @@ class Server:
                     client_port=port,
                     tls=tls.version() if tls is not None else "",
                     protocol=f"3.{request.minor}",
+                    upstream=self.dialler.hosts.name_of(ready.place),
                     upstream_user=dialled.user,
                     backend_pid=ready.pid,
                     policy=self.policy.version,

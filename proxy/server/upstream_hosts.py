@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
+from proxy.errors import reason_of
 from proxy.session.upstream_plan import Place
 from proxy.session.upstream_target import Kind, Target, passes
 
@@ -121,6 +122,10 @@ class Hosts:
         """Whether there is a choice."""
         return len(self._named) > 1 or len(self._known) > 1
 
+    def name_of(self, place: Place | None) -> str:
+        """The place in words, "" where there is no choice."""
+        return str(place) if place is not None and self.are_several else ""
+
     def down(self) -> list[Place]:
         """The addresses that did not answer when they were last tried."""
         return [
@@ -169,7 +174,7 @@ class Hosts:
         except TimeoutError:
             return f"its name could not be resolved within {NAME_WITHIN_S:g} s"
         except OSError as error:
-            return error.strerror or str(error)
+            return reason_of(error)
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         if self._is_random:
             secrets.SystemRandom().shuffle(addresses)

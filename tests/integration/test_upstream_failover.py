@@ -13,12 +13,14 @@ import pytest
 from proxy.server.conversation import Conversation
 from proxy.server.dial import TCP_WITHIN_S, Dialler
 from proxy.server.health import UpstreamError
+from proxy.server.probe import PROBE_EVERY_S
 from proxy.server.tasks import Tasks
 from proxy.server.upstream_users import Key
 from proxy.settings_upstream import UpstreamSettings
 from proxy.shipped import policy_path
-from tests.fix_postgres import bin_dir, new_cluster
+from tests.fix_postgres import bin_dir, new_cluster, run
 from tests.fix_replicas import (
+    Door,
     black_hole,
     hanging_up,
     hung,
@@ -158,6 +160,44 @@ async def test_after_a_refusal_no_other_host_is_tried(
         assert dialler.hosts.warnings() == []
 
 
+@pytest.mark.parametrize(
+    ("host", "works"),
+    [
+        ("127.0.0.1", True),
+        # This machine too, but by a name that somebody may have made: its proof counts.
+        ("127.1", False),
+    ],
+)
+async def test_trust_is_for_loopback_alone_host_by_host(
+    tmp_path: Path, host: str, works: bool
+) -> None:
+    cluster = new_cluster(bin_dir(17))
+    cluster.start()
+    try:
+        rules = cluster.plan.data / "pg_hba.conf"
+        rules.write_text(f"host postgres postgres all trust\n{rules.read_text()}")
+        run(cluster.dsn(), "select pg_reload_conf()")
+        found = UpstreamSettings.model_validate(
+            {
+                "hosts": [refused(), f"{host}:{cluster.port}"],
+                "tls": {"mode": "disable"},
+                "logins": {"admin": {"user": "postgres"}},
+            }
+        )
+        dialler = dialler_of(found)
+        plan = dialler.own_plan("admin", "postgres", is_read_only=True)
+        if works:
+            async with Conversation(await dialler.connect(plan)) as session:
+                assert await session.value("SELECT 1") == "1"
+        else:
+            with pytest.raises(UpstreamError) as error:
+                await dialler.connect(plan)
+            assert "trust" in error.value.note
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.plan.work, ignore_errors=True)
+
+
 async def test_nobody_fits(pair: Pair, tmp_path: Path) -> None:
     found = settings(pair, pair.hosts[1:], tmp_path, target_session_attrs="primary")
     with pytest.raises(UpstreamError) as error:
@@ -278,6 +318,23 @@ def test_a_failover(start_proxy: StartProxy, mortal: Pair) -> None:
     assert mortal.hosts[0] in warnings(proxy)[0]
     assert metric(proxy, 'pgwarden_upstream_failovers_total{reason="connect"}') >= 1
     assert len(events(proxy, "upstream_host_down")) == 1
+
+
+def test_a_host_that_comes_back_is_noticed_by_the_probe(
+    start_proxy: StartProxy, pair: Pair
+) -> None:
+    """No client has to find out, nor to wait for nobody while it is down."""
+    door = Door(pair.primary.port)
+    proxy = guarded(start_proxy, pair, [door.host, pair.hosts[1]])
+    assert port_through(proxy) == pair.standby.port
+    eventually(lambda: events(proxy, "upstream_host_down"))
+    assert door.host in warnings(proxy)[0]
+    with door:
+        eventually(lambda: events(proxy, "upstream_host_is_back"), 2 * PROBE_EVERY_S)
+        assert port_through(proxy) == pair.primary.port
+        assert not warnings(proxy)
+    starts = [each for each in proxy.records() if each["kind"] == "session.start"]
+    assert [each["upstream"] for each in starts] == [pair.hosts[1], door.host]
 
 
 def test_the_gate_and_the_catalog_go_the_same_way(
