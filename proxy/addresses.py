@@ -39,18 +39,19 @@ def host_and_port(text: str, port: int) -> tuple[str, int]:
     Raises:
         ValueError: it is none of these.
     """
-    if _is_address(text):
+    if is_address(text):
         return text, port
     found = _HOST.fullmatch(text)
     number = found and (found["port"] or found["port6"])
     if found is None or (number and not 0 < int(number) < 65536):
         raise ValueError(f'"{text}" is not of the form host or host:port')
-    if found["address"] and not _is_address(found["address"]):
+    if found["address"] and not is_address(found["address"]):
         raise ValueError(f'"{found["address"]}" is not of the form of an address')
     return found["host"] or found["address"], int(number) if number else port
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether this is an IP address, and no name."""
     try:
         ip_address(text)
     except ValueError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def snapshot(server: Server) -> Snapshot:
     """Every number as it is now."""
     upstream = server.metrics.upstream
-    upstream.hosts_down = len(server.dialler.hosts.warnings())
+    upstream.hosts_down = server.dialler.hosts.number_down
     upstream.critical_findings = server.gate.alarms
     return server.metrics.snapshot(time.monotonic())
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
+from proxy.addresses import is_address
 from proxy.errors import reason_of
 from proxy.session.upstream_plan import Place
 from proxy.session.upstream_target import Kind, Target, passes
@@ -59,6 +60,11 @@ class Hosts:
             clock: monotonic seconds.
         """
         self._named = settings.addresses
+        self._numeric = {
+            (host, port): [Place(host, port, str(ip_address(host)))]
+            for host, port in self._named
+            if is_address(host)
+        }
         self._is_random = settings.load_balance_hosts == "random"
         self._clock = clock
         self._known: dict[Place, _Known] = {}
@@ -71,7 +77,7 @@ class Hosts:
             secrets.SystemRandom().shuffle(named)
         found: list[Place] = []
         problems: list[str] = []
-        answers = await asyncio.gather(*(self._resolved(*each) for each in named))
+        answers = await self._answers(named)
         for (host, port), answer in zip(named, answers, strict=True):
             if isinstance(answer, str):
                 problems.append(f"upstream {Place(host, port, '')}: {answer}")
@@ -134,6 +140,11 @@ class Hosts:
             if known.down and place.address
         ]
 
+    @property
+    def number_down(self) -> int:
+        """How many that is, a name that resolves to nothing included."""
+        return sum(bool(known.down) for known in self._known.values())
+
     def warnings(self) -> list[str]:
         """The same for people, one line each; none where there is but one host."""
         if not self.are_several:
@@ -161,12 +172,21 @@ class Hosts:
             if (place.host, place.port) in resolved and place not in kept:
                 del self._known[place]
 
+    async def _answers(
+        self, named: Sequence[tuple[str, int]]
+    ) -> list[list[Place] | str]:
+        """For each host its addresses, or why there are none; names all at once."""
+        by_name = [each for each in named if each not in self._numeric]
+        known: dict[tuple[str, int], list[Place] | str] = {**self._numeric}
+        if by_name:
+            resolved = await asyncio.gather(
+                *(self._resolved(*each) for each in by_name)
+            )
+            known.update(zip(by_name, resolved, strict=True))
+        return [known[each] for each in named]
+
     async def _resolved(self, host: str, port: int) -> list[Place] | str:
-        """The addresses of a host, or why there are none."""
-        try:
-            return [Place(host, port, str(ip_address(host)))]
-        except ValueError:
-            pass
+        """The addresses that a name stands for, or why there are none."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(NAME_WITHIN_S):
