@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from proxy.demo import privileges
 from proxy.demo.postgres import Cluster, free_port
-from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+from tests.fix_postgres import bin_dir, furnish, new_cluster, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,12 +47,7 @@ def pair_of(major: int, clusters: Clusters) -> Iterator[Pair]:
     standby = Cluster(replace(second.plan, password=primary.password))
     try:
         logins = clusters.logins(major)
-        for login in (logins.reader, logins.migrator):
-            run(
-                primary.dsn(),
-                f"create role {login.user} login password '{login.password}'",
-            )
-        create_shop(primary, logins, "shop")
+        furnish(primary, logins)
         _copy(primary, standby)
         standby.start()
         yield Pair(primary, standby)

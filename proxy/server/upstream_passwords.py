@@ -157,38 +157,41 @@ class _Fixed(_Source):
 
 
 class _File(_Source):
+    """A file that holds one password."""
+
     def __init__(self, path: Path, user: str) -> None:
         self._path = path
         self._user = user
-        self._read()
+        self._text()
 
     @override
     async def read(self, where: Where, *, is_stale: bool = False) -> str:
-        return await asyncio.get_running_loop().run_in_executor(None, self._read)
+        text = await asyncio.get_running_loop().run_in_executor(None, self._text)
+        return self._found(text, where)
 
-    def _read(self) -> str:
-        return _text_of(self._path, self._user).removesuffix("\n")
+    def _found(self, text: str, where: Where) -> str:  # noqa: ARG002 - one overrides it
+        return text.removesuffix("\n")
+
+    def _text(self) -> str:
+        return _text_of(self._path, self._user)
 
 
-class _Pgpass(_Source):
-    def __init__(self, path: Path, user: str) -> None:
-        self._path = path
-        self._user = user
-        self._read()
-
-    @override
-    async def read(self, where: Where, *, is_stale: bool = False) -> str:
-        text = await asyncio.get_running_loop().run_in_executor(None, self._read)
-        wanted = (where.host, str(where.port), where.database, where.user)
-        return find_password(text, wanted) or ""
+class _Pgpass(_File):
+    """A file of many, in the format of libpq."""
 
     @override
     def place(self, where: Where) -> Where:
         return where
 
-    def _read(self) -> str:
+    @override
+    def _found(self, text: str, where: Where) -> str:
+        wanted = (where.host, str(where.port), where.database, where.user)
+        return find_password(text, wanted) or ""
+
+    @override
+    def _text(self) -> str:
         check_password_file(self._path)
-        return _text_of(self._path, self._user)
+        return super()._text()
 
 
 class _Command(_Source):

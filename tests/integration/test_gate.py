@@ -14,7 +14,7 @@ import pytest
 
 from proxy.demo.postgres import free_port
 from proxy.shipped import policy_path
-from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+from tests.fix_postgres import bin_dir, furnish, new_cluster, run
 from tests.fix_proxy import serve_command
 from tests.integration.rig import events, eventually, metric, problems, warnings
 
@@ -40,12 +40,7 @@ def mortal(clusters: Clusters) -> Iterator[Cluster]:
     cluster.start()
     try:
         logins = clusters.logins(17)
-        for login in (logins.reader, logins.migrator):
-            run(
-                cluster.dsn(),
-                f"create role {login.user} login password '{login.password}'",
-            )
-        create_shop(cluster, logins, "shop")
+        furnish(cluster, logins)
         yield cluster
     finally:
         cluster.stop()

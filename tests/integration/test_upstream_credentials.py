@@ -16,7 +16,7 @@ import trustme
 
 from proxy.demo import privileges
 from proxy.server.upstream_passwords import AGAIN_AFTER_S
-from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+from tests.fix_postgres import bin_dir, furnish, new_cluster, run
 from tests.fix_proxy import serve_command
 from tests.integration.middleman import Middleman, honest, without_plus
 from tests.integration.rig import events, eventually
@@ -102,12 +102,7 @@ def secured(
     cluster.start()
     try:
         logins = clusters.logins(17)
-        for login in (logins.reader, logins.migrator):
-            run(
-                cluster.dsn(),
-                f"create role {login.user} login password '{login.password}'",
-            )
-        create_shop(cluster, logins, "shop")
+        furnish(cluster, logins)
         yield Secured(cluster, folder, authority, logins.reader.password or "")
     finally:
         cluster.stop()
