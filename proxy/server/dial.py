@@ -60,6 +60,9 @@ TCP_WITHIN_S: Final = 3.0
 """For the TCP connection alone, where another host waits to be tried: the first SYN is
 sent again after one second, the second after two more. A client gives up at some point,
 and a machine that is off answers nothing."""
+MOST_TRIES: Final = 3
+"""Passwords of one login: the new one, written before the role is altered; the old one,
+as it is being altered; the new one again. Without a change there is one try."""
 WRONG_PASSWORD: Final = "28P01"  # noqa: S105 - an SQLSTATE
 
 
@@ -239,7 +242,7 @@ class Dialler:
     async def _at(
         self, place: Place, plan: UpstreamPlan, *, has_others: bool
     ) -> Dialled:
-        """Log in at one address, with another password if the first one is refused."""
+        """Log in at one address, with another password where the first is refused."""
         key = Key(plan.login, plan.identity)
         where = Where(place.host, place.port, plan.database, plan.user)
         passwords = self._passwords
@@ -247,19 +250,22 @@ class Dialler:
             password = await passwords.current(key, where)
         except ConfigError as problem:
             raise _no_password(problem) from problem
-        try:
-            dialled = await self._once(place, plan, password, has_others=has_others)
-        except UpstreamError as error:
-            if error.sqlstate != WRONG_PASSWORD:
-                raise
-            another = await passwords.after(password, key, where)
-            if another is None:
-                raise
-            _log.warning("password_refused", login=plan.login, then="tried another")
-            password = another
-            dialled = await self._once(place, plan, another, has_others=has_others)
-        passwords.worked(password, key, where)
-        return dialled
+        tries = 1
+        while True:
+            try:
+                dialled = await self._once(place, plan, password, has_others=has_others)
+            except UpstreamError as error:
+                if error.sqlstate != WRONG_PASSWORD:
+                    raise
+                another = await passwords.after(password, key, where)
+                if another is None or tries == MOST_TRIES:
+                    raise
+                tries += 1
+                _log.warning("password_refused", login=plan.login, then="try another")
+                password = another
+            else:
+                passwords.worked(password, key, where)
+                return dialled
 
     async def _once(
         self, place: Place, plan: UpstreamPlan, password: str, *, has_others: bool

@@ -36,6 +36,10 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 AGAIN_AFTER_S: Final = 1.0
 """A command runs no more often, however many logins fail at once."""
 
+KEPT_FOR_S: Final = 60.0
+"""A password that worked is tried so long after it was first refused: logins that run
+while the role is altered may have met either one."""
+
 
 class Where(NamedTuple):
     """What a login is for; a .pgpass has a password for each."""
@@ -62,7 +66,8 @@ class Passwords:
             ConfigError: with each file or variable that can't be read.
         """
         self._sources: dict[Key, _Source] = {}
-        self._worked: dict[tuple[Key, Where | None], str] = {}
+        self._worked: dict[tuple[Key, Where | None], _Worked] = {}
+        self._clock = clock
         problems: list[str] = []
         for key in keys:
             login = resolved(settings.logins[key.login], key.identity)
@@ -84,9 +89,9 @@ class Passwords:
 
     def adopt(self, other: Passwords) -> None:
         """Keep what the old ones knew to work."""
-        for (key, where), password in other._worked.items():
+        for (key, where), worked in other._worked.items():
             if key in self._sources:
-                self._worked[key, where] = password
+                self._worked[key, where] = worked
 
     async def current(self, key: Key, where: Where) -> str:
         """The password for a login, "" where none is needed.
@@ -95,7 +100,7 @@ class Passwords:
             ConfigError: there is no way to have it, and none that has worked.
         """
         source = self._sources[key]
-        kept = self._worked.get((key, source.place(where)))
+        kept = self._kept(key, where)
         try:
             found = await source.read(where)
         except ConfigError as problem:
@@ -108,25 +113,41 @@ class Passwords:
 
     async def after(self, refused: str, key: Key, where: Where) -> str | None:
         """Another password, now that the database refused this one; None if none."""
-        source = self._sources[key]
-        place = (key, source.place(where))
-        kept = self._worked.get(place)
-        if kept == refused:
-            del self._worked[place]
+        known = self._worked.get((key, self._sources[key].place(where)))
+        if known is not None and known.password == refused:
+            known.refused_s = min(known.refused_s, self._clock())
         try:
-            found = await source.read(where, is_stale=True)
+            found = await self._sources[key].read(where, is_stale=True)
         except ConfigError as problem:
             _log.warning("password_not_read", login=key.login, error=problem.message)
             found = refused
         if found not in {refused, ""}:
             return found
+        kept = self._kept(key, where)
         return kept if kept != refused else None
+
+    def _kept(self, key: Key, where: Where) -> str | None:
+        """The last one that worked, unless it was refused some time ago."""
+        known = self._worked.get((key, self._sources[key].place(where)))
+        if known is None or self._clock() >= known.refused_s + KEPT_FOR_S:
+            return None
+        return known.password
 
     def worked(self, password: str, key: Key, where: Where) -> None:
         """The database took this one."""
         source = self._sources.get(key)
         if source is not None:
-            self._worked[key, source.place(where)] = password
+            self._worked[key, source.place(where)] = _Worked(password)
+
+
+class _Worked:
+    """A password that the database took."""
+
+    __slots__ = ("password", "refused_s")
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+        self.refused_s = float("inf")
 
 
 class _Source(ABC):

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -280,6 +281,43 @@ def test_a_password_is_rotated_without_a_restart(
         before.execute("select 1")
     assert "hunter2" not in proxy.log_path.read_text()
     assert not events(proxy, "reloaded")
+
+
+def test_nobody_notices_a_rotation(start_proxy: StartProxy, secured: Secured) -> None:
+    """People log in all the time; the file is written first, as the how-to says."""
+    secured.rules(f"hostssl all {READER} all scram-sha-256")
+    login = with_password(secured)
+    proxy = start_proxy(secured.cluster, settings=secured.settings(login))
+    says_hello(proxy)  # it has to know one that works
+    problems: list[str] = []
+    logins: list[None] = []
+    is_over = threading.Event()
+
+    def log_in() -> None:
+        while not is_over.is_set():
+            try:
+                says_hello(proxy)
+                logins.append(None)
+            except psycopg.Error as error:
+                problems.append(str(error))
+
+    threads = [threading.Thread(target=log_in) for _ in range(4)]
+    with rotated(secured) as alter:
+        for thread in threads:
+            thread.start()
+        for number in range(5):
+            file = secured.folder / "password"
+            fresh = file.with_suffix(".new")
+            fresh.write_text(f"hunter2 number {number}\n")
+            fresh.replace(file)
+            time.sleep(0.2)
+            alter(f"hunter2 number {number}")
+            time.sleep(0.2)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert not problems
+    assert len(logins) > 20
 
 
 def test_a_password_in_a_pgpass(start_proxy: StartProxy, secured: Secured) -> None:

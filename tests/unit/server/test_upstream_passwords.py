@@ -12,7 +12,12 @@ import pytest
 from proxy.errors import ConfigError
 from proxy.server import password_command
 from proxy.server.password_command import MAX_BYTES, printed_by
-from proxy.server.upstream_passwords import AGAIN_AFTER_S, Passwords, Where
+from proxy.server.upstream_passwords import (
+    AGAIN_AFTER_S,
+    KEPT_FOR_S,
+    Passwords,
+    Where,
+)
 from proxy.server.upstream_users import Key
 from proxy.settings_upstream import UpstreamLogin, UpstreamSettings
 
@@ -57,28 +62,33 @@ def counting(tmp_path: Path) -> tuple[str, ...]:
 async def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("old\n")
-    passwords = made(UpstreamLogin(user="r", password_file=file))
+    clock = Clock()
+    passwords = made(UpstreamLogin(user="r", password_file=file), clock=clock)
     assert await passwords.current(KEY, HERE) == "old"
     passwords.worked("old", KEY, HERE)
     file.write_text("new\n")
     assert await passwords.current(KEY, HERE) == "new"
     # Written before the role was altered: the old one still works.
     assert await passwords.after("new", KEY, HERE) == "old"
-    # Both are wrong: nothing is tried for a third time, nor the old one ever again.
+    # Refused as well: was the role altered just now? After a while it is forgotten.
     assert await passwords.after("old", KEY, HERE) == "new"
+    assert await passwords.after("new", KEY, HERE) == "old"
+    clock.now += KEPT_FOR_S
     assert await passwords.after("new", KEY, HERE) is None
 
 
 async def test_a_file_that_is_just_being_replaced(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("right\n")
-    passwords = made(UpstreamLogin(user="r", password_file=file))
+    clock = Clock()
+    passwords = made(UpstreamLogin(user="r", password_file=file), clock=clock)
     passwords.worked("right", KEY, HERE)
     file.write_text("")
     assert await passwords.current(KEY, HERE) == "right"
     file.unlink()
     assert await passwords.current(KEY, HERE) == "right"
     assert await passwords.after("right", KEY, HERE) is None
+    clock.now += KEPT_FOR_S
     with pytest.raises(ConfigError, match="can't be read"):
         await passwords.current(KEY, HERE)
 
