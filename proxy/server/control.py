@@ -78,6 +78,8 @@ class Channel:
 
     def send(self, note: Note) -> None:
         """Say something; nothing happens if the other side is gone."""
+        if self._writer.is_closing():
+            return  # uvloop would raise
         body = msgspec.msgpack.encode(note)
         self._writer.write(len(body).to_bytes(4, "big") + body)
 
