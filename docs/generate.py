@@ -2,7 +2,7 @@
 
 `pages()` gives each page's text; tests/unit/test_docs.py compares them with the files.
 What a key of a policy means stands in `docs.policy_words`, what a setting means in
-`proxy.settings` itself.
+`proxy.settings` and `proxy.settings_upstream` themselves.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ digits and `_ . @ + -`, and the role's name has at most 63 bytes. No two identit
 [Why, and how](../how-to/give-each-person-a-role.md).
 
 **What a reload reads again** (SIGHUP, or a change of policy, identities, certificate, key, client CA or revocation list): these
-six, the upstream's CA and the passwords of its logins. Everything else on this page takes a
+six, the upstream's CA and the certificates of its logins. Passwords of its logins are
+[read for each login](../how-to/connect-to-a-cluster-that-fails-over.md#passwords-that-change). Everything else on this page takes a
 restart. `pgwarden serve --check --config FILE` tries a file without serving.
 """
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
+
+_HOST: Final = re.compile(
+    r"(?P<host>[^\s:\[\]/,@]+)(:(?P<port>[0-9]{1,5}))?"
+    r"|\[(?P<address>[^\s\[\]]+)\](:(?P<port6>[0-9]{1,5}))?"
+)
 
 
 def is_loopback(host: str) -> bool:
@@ -20,6 +27,36 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def host_and_port(text: str, port: int) -> tuple[str, int]:
+    """The two in `host`, `host:port`, `[address]` or `[address]:port`.
+
+    Args:
+        text: as it stands in the settings; a bare IPv6 address will do.
+        port: where the text names none.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if is_address(text):
+        return text, port
+    found = _HOST.fullmatch(text)
+    number = found and (found["port"] or found["port6"])
+    if found is None or (number and not 0 < int(number) < 65536):
+        raise ValueError(f'"{text}" is not of the form host or host:port')
+    if found["address"] and not is_address(found["address"]):
+        raise ValueError(f'"{found["address"]}" is not of the form of an address')
+    return found["host"] or found["address"], int(number) if number else port
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address, and no name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Address(BaseModel):

@@ -97,6 +97,16 @@ def new_cluster(binaries_of: Path, **settings: str) -> Cluster:
     return Cluster(plan)
 
 
+def furnish(cluster: Cluster, logins: roles.Logins) -> None:
+    """Give a cluster of a test's own the logins of the shared ones, and a `shop`."""
+    for login in (logins.reader, logins.migrator):
+        run(
+            cluster.dsn(),
+            f"create role {login.user} login password '{login.password}'",
+        )
+    create_shop(cluster, logins, "shop")
+
+
 def create_shop(cluster: Cluster, logins: roles.Logins, name: str) -> None:
     """The demo's database under another name, made by the demo's own statements."""
     for statement in sample.database_script(name, logins):

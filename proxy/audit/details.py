@@ -24,6 +24,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
         client_port: its TCP port.
         tls: TLS version; "" for plain text.
         protocol: protocol version agreed on, "3.0".
+        upstream: which of several hosts the session is on; "" where there is one.
         upstream_user: the role pgwarden logged in as upstream.
         backend_pid: process id of the upstream backend.
         policy: version of the policy in force.
@@ -37,6 +38,7 @@ class SessionStart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_port: int = 0
     tls: str = ""
     protocol: str = ""
+    upstream: str = ""
     upstream_user: str = ""
     backend_pid: int = 0
     policy: str = ""

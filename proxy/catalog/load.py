@@ -1,57 +1,78 @@
 """Ask a server for the catalog of one of its databases.
 
-Reads pg_catalog alone, in one read-only transaction, as a login of pgwarden's own.
+Reads pg_catalog alone, in one read-only transaction, as a login of pgwarden's own. Each
+answer comes as one value in JSON, which is decoded in C.
 Next: `proxy.catalog.model`; `proxy.server.catalogs` calls it again and again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import json
 
 from proxy.catalog import queries
 from proxy.catalog.model import Catalog, Function, Hidden, Relation
 from proxy.catalog.reviewed import unreviewed
 
 if TYPE_CHECKING:
-    import asyncpg
+    from collections.abc import Awaitable
 
 
-async def fingerprint(connection: asyncpg.Connection[Any]) -> str:
+_IN_JSON: Final = (
+    "SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(q)), '[]') FROM ({}) q"
+)
+
+
+class Asker(Protocol):
+    """A session to ask, such as `proxy.server.conversation`; it raises as it likes."""
+
+    def ask(self, text: str) -> Awaitable[object]:
+        """Run statements that answer nothing."""
+        ...
+
+    def value(self, text: str) -> Awaitable[str]:
+        """The one value of a query."""
+        ...
+
+
+async def fingerprint(session: Asker) -> str:
     """A text that changes whenever the catalog may have changed."""
-    return str(await connection.fetchval(queries.FINGERPRINT))
+    return await session.value(queries.FINGERPRINT)
 
 
-async def load(connection: asyncpg.Connection[Any]) -> Catalog:
-    """Everything statements can reach in the database of this connection.
-
-    Raises:
-        asyncpg.PostgresError: the server refuses to tell.
-        OSError: it is gone.
-    """
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        database = await connection.fetchval("SELECT pg_catalog.current_database()")
-        version = await connection.fetchval(
-            "SELECT pg_catalog.current_setting('server_version')"
-        )
-        functions = await connection.fetch(queries.FUNCTIONS)
-        built_in = await connection.fetch(queries.BUILT_IN)
-        operators = await connection.fetch(queries.OPERATORS)
-        types = await connection.fetch(queries.TYPES)
-        relations = await connection.fetch(queries.RELATIONS)
+async def load(session: Asker) -> Catalog:
+    """Everything statements can reach in the database of this session."""
+    await session.ask("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    database = await session.value("SELECT pg_catalog.current_database()")
+    version = await session.value("SELECT pg_catalog.current_setting('server_version')")
+    functions = await _rows(session, queries.FUNCTIONS)
+    built_in = await _rows(session, queries.BUILT_IN)
+    operators = await _rows(session, queries.OPERATORS)
+    types = await _rows(session, queries.TYPES)
+    relations = await _rows(session, queries.RELATIONS)
+    await session.ask("COMMIT")
     return Catalog(
-        database=str(database),
-        server_version=str(version).split(" ")[0],
+        database=database,
+        server_version=version.split(" ")[0],
         functions=(
             *unreviewed((row["name"], row["arguments"]) for row in built_in),
             *(_function(row) for row in functions),
         ),
-        operators=tuple(Hidden(**dict(row)) for row in operators),
-        types=tuple(Hidden(**dict(row)) for row in types),
+        operators=tuple(Hidden(**row) for row in operators),
+        types=tuple(Hidden(**row) for row in types),
         relations=tuple(_relation(row) for row in relations),
     )
 
 
-def _function(row: Any) -> Function:  # noqa: ANN401 - an asyncpg.Record
+async def _rows(session: Asker, query: str) -> list[dict[str, Any]]:
+    """The rows of a query, in its order."""
+    text = await session.value(_IN_JSON.format(query))
+    found: list[dict[str, Any]] = json.decode(text)
+    return found
+
+
+def _function(row: dict[str, Any]) -> Function:
     settings = [text.partition("=") for text in row["settings"]]
     return Function(
         schema=row["schema"],
@@ -74,7 +95,7 @@ def _split(name: str) -> tuple[str, str]:
     return schema, own
 
 
-def _relation(row: Any) -> Relation:  # noqa: ANN401 - an asyncpg.Record
+def _relation(row: dict[str, Any]) -> Relation:
     return Relation(
         schema=row["schema"],
         name=row["name"],

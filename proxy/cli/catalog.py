@@ -21,7 +21,9 @@ from proxy.cli.mistakes import fail
 from proxy.cli.output import counted
 from proxy.errors import ConfigError
 from proxy.server.catalogs import connect
+from proxy.server.conversation import Conversation, QueryError
 from proxy.server.dial import Dialler
+from proxy.server.health import UpstreamError
 from proxy.server.sources import read_sources
 from proxy.server.tasks import Tasks
 from proxy.server.upstream_users import Key, catalog_login
@@ -87,7 +89,11 @@ def export(
         else:
             to.write_bytes(data)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        fail(ConfigError(f'the catalog of "{database}" was not exported: {error}'))
+        fail(_not_exported(database, str(error)))
+    except UpstreamError as error:
+        fail(_not_exported(database, error.note))
+    except QueryError as error:
+        fail(_not_exported(database, error.message))
     except ConfigError as error:
         fail(error)
     sys.stderr.write(
@@ -97,27 +103,45 @@ def export(
     )
 
 
+def _not_exported(database: str, why: str) -> ConfigError:
+    return ConfigError(f'the catalog of "{database}" was not exported: {why}')
+
+
 async def _asked(database: str, config: Path | None, dsn_env: str | None) -> Catalog:
     if (config is None) == (dsn_env is None):
         raise ConfigError("give --config or --dsn-env", hint="see --help")
     if config is not None:
-        connection = await _connected(load_settings(config, os.environ), database)
-    else:
-        dsn = os.environ.get(str(dsn_env))
-        if not dsn:
-            raise ConfigError(f'environment variable "{dsn_env}" is not set')
-        connection = await asyncpg.connect(
-            dsn, database=database, server_settings=SETTINGS, statement_cache_size=0
-        )
+        settings = load_settings(config, os.environ)
+        async with await _connected(settings, database) as session:
+            return await load(session)
+    dsn = os.environ.get(str(dsn_env))
+    if not dsn:
+        raise ConfigError(f'environment variable "{dsn_env}" is not set')
+    connection = await asyncpg.connect(
+        dsn, database=database, server_settings=SETTINGS, statement_cache_size=0
+    )
     try:
-        return await load(connection)
+        return await load(ByUrl(connection))
     finally:
         connection.terminate()
 
 
-async def _connected(
-    settings: Settings, database: str
-) -> asyncpg.Connection[asyncpg.Record]:
+class ByUrl:
+    """A session of somebody's own URL: whatever libpq's URLs can say, asyncpg reads."""
+
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        self._connection = connection
+
+    async def ask(self, text: str) -> None:
+        """Run statements that answer nothing."""
+        await self._connection.execute(text)
+
+    async def value(self, text: str) -> str:
+        """The one value of a query."""
+        return str(await self._connection.fetchval(text))
+
+
+async def _connected(settings: Settings, database: str) -> Conversation:
     sources = read_sources(settings)
     login = catalog_login(settings.upstream, sources.policy)
     if login is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +20,10 @@ import uvloop
 
 from proxy.cli.output import counted
 from proxy.console.app import admin_app, admin_server, listen
-from proxy.doctor.gate import at_start, tell, watch, words_of
+from proxy.doctor.gate import at_start, tell, words_of
+from proxy.doctor.watch import watch
 from proxy.logs import configure
+from proxy.server import report
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
 from proxy.server.gate import Gate
 from proxy.server.run import (
@@ -36,7 +37,9 @@ from proxy.server.supervisor import Supervisor, worker_command
 from proxy.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.applications import Starlette
 
     from proxy.doctor.gate import Passed
     from proxy.metrics import Snapshot
@@ -91,14 +94,17 @@ def serve(
         uvloop.run(_work(settings, worker, control_fd, listen_fd or [], gate=gate))
         return
     allow_descriptors()
-    # One line of ours, not one of each worker; and before anybody can connect.
-    passed = at_start(settings, check_sources(settings))
-    tell(passed.found)
-    if passed.note:
-        _log.error("gate_is_closed", problem=passed.note)
+    sources = check_sources(settings)
+    # Before the database is asked, which takes a while: a port that is taken is told at
+    # once, and who connects meanwhile waits in the queue of the socket.
     sockets = open_sockets(settings)
     admin = settings.admin
     admin_socket = None if admin is None else listen(admin.host, admin.port)
+    # One line of ours, not one of each worker; and before anybody is answered.
+    passed = at_start(settings, sources)
+    tell(passed.found)
+    if passed.note:
+        _log.error("gate_is_closed", problem=passed.note)
     try:
         if settings.workers == 1:
             uvloop.run(
@@ -142,13 +148,17 @@ async def _serve_alone(
 
     @asynccontextmanager
     async def around(server: Server) -> AsyncIterator[None]:
-        async def snapshot() -> Snapshot:
-            return server.metrics.snapshot(time.monotonic())
+        async def numbers() -> Snapshot:
+            return report.snapshot(server)
 
         async def problems() -> list[str]:
             return server.problems()
 
-        async with _admin(admin_socket, snapshot, problems), _watched(server):
+        async def warnings() -> list[str]:
+            return report.warnings(server)
+
+        app = admin_app(snapshot=numbers, problems=problems, warnings=warnings)
+        async with _admin(admin_socket, app), _watched(server):
             write_ready_file(settings, sockets, admin_socket, [os.getpid()])
             yield
 
@@ -165,7 +175,12 @@ async def _supervise(
 
     @asynccontextmanager
     async def around(supervisor: Supervisor) -> AsyncIterator[None]:
-        async with _admin(admin_socket, supervisor.numbers, supervisor.problems):
+        app = admin_app(
+            snapshot=supervisor.numbers,
+            problems=supervisor.problems,
+            warnings=supervisor.warnings,
+        )
+        async with _admin(admin_socket, app):
             write_ready_file(settings, sockets, admin_socket, supervisor.pids)
             yield
 
@@ -202,7 +217,7 @@ async def _work(
             async for note in notes:
                 match note:
                     case NumbersWanted():
-                        channel.send(server.numbers())
+                        channel.send(report.numbers(server))
                     case Cancel():
                         server.cancel_here(note.pid, note.key)
                     case Numbers() | Ready() | Welcome():
@@ -243,15 +258,13 @@ async def _watched(server: Server) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _admin(
-    listening: socket.socket | None,
-    snapshot: Callable[[], Awaitable[Snapshot]],
-    problems: Callable[[], Awaitable[list[str]]],
+    listening: socket.socket | None, app: Starlette
 ) -> AsyncIterator[None]:
     """The admin port while the server runs."""
     if listening is None:
         yield
         return
-    console = admin_server(admin_app(snapshot=snapshot, problems=problems))
+    console = admin_server(app)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(console.serve(sockets=[listening]))
         try:

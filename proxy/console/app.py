@@ -49,13 +49,20 @@ HEADERS: Final = {
 }
 
 
-def admin_app(*, snapshot: Snapshots, problems: Problems) -> Starlette:
+async def _none() -> Sequence[str]:
+    return ()
+
+
+def admin_app(
+    *, snapshot: Snapshots, problems: Problems, warnings: Problems = _none
+) -> Starlette:
     """The application.
 
     Args:
         snapshot: the numbers now (of all workers).
         problems: what keeps pgwarden from being ready, one short line each, fit to be
             read by anyone who reaches the port; empty when all is well.
+        warnings: the same of what somebody should look at though it serves.
     """
 
     async def metrics(_: Request) -> Response:
@@ -67,9 +74,10 @@ def admin_app(*, snapshot: Snapshots, problems: Problems) -> Starlette:
     async def readiness(_: Request) -> Response:
         standing = list(await problems())
         status = "unready" if standing else "ready"
-        return JSONResponse(
-            {"status": status, "problems": standing}, 503 if standing else 200
-        )
+        answer: dict[str, object] = {"status": status, "problems": standing}
+        if found := list(await warnings()):
+            answer["warnings"] = found
+        return JSONResponse(answer, 503 if standing else 200)
 
     async def page(_: Request) -> Response:
         return HTMLResponse(overview(await snapshot(), await problems()))

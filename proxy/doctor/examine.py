@@ -18,7 +18,6 @@ from proxy.doctor import (
     checks_server,
     probes,
 )
-from proxy.doctor.conversation import Conversation, QueryError
 from proxy.doctor.findings import Login, finding, in_order
 from proxy.doctor.mending import Patient
 from proxy.doctor.quoting import one_line
@@ -32,6 +31,7 @@ from proxy.errors import (
     TOO_MANY_CONNECTIONS,
     UnavailableError,
 )
+from proxy.server.conversation import Conversation, QueryError
 from proxy.server.health import UpstreamError
 from proxy.server.upstream_users import resolved
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from proxy.policy.evaluate import Policy
     from proxy.server.dial import Dialler
     from proxy.server.upstream_users import Key
-    from proxy.settings import UpstreamSettings
+    from proxy.settings_upstream import UpstreamSettings
 
 _OF_ONE_DATABASE: Final = {INVALID_CATALOG_NAME, DENIED, GATE_UNSATISFIED}
 _OF_THE_SERVER: Final = {CONNECTION_REJECTED, CANNOT_CONNECT_NOW, TOO_MANY_CONNECTIONS}

@@ -1,8 +1,8 @@
 """The gate's examiner: which critical findings stand, once waivers are taken off.
 
-`at_start` is asked before anything listens and refuses the start. Where the database
-can't be reached then, pgwarden starts all the same, lets nobody in, and `watch` asks
-again and again; it also asks when the policy has changed.
+`at_start` is asked before anybody is answered and refuses the start. Where the database
+can't be reached then, pgwarden starts all the same, lets nobody in, and
+`proxy.doctor.watch` asks again and again.
 Next: `proxy.server.gate`, the state; `proxy.cli.serve`.
 """
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from proxy.doctor.findings import Finding
     from proxy.policy.evaluate import Policy
     from proxy.policy.model import Waiver
-    from proxy.server.server import Server
     from proxy.server.sources import Sources
-    from proxy.settings import Settings, UpstreamSettings
+    from proxy.settings import Settings
+    from proxy.settings_upstream import UpstreamSettings
 
 _log = structlog.get_logger("doctor")
 
@@ -42,12 +42,6 @@ MOST_DAYS: Final = 366
 """A waiver that lasts longer is none: it would outlive everybody's memory."""
 START_WITHIN_S: Final = 20.0
 """A start waits no longer for the database; then it goes on with the gate closed."""
-RETRY_EVERY_S: Final = 2.0
-AGAIN_EVERY_S: Final = 15.0
-"""While critical findings stand: somebody may be mending them."""
-LOOK_EVERY_S: Final = 0.5
-"""At the policy in force, as `proxy.server.follow` does at its file."""
-STANDING: Final = "critical findings of the doctor stand"
 
 
 @dataclass(slots=True)
@@ -158,7 +152,7 @@ def at_start(settings: Settings, sources: Sources) -> Passed:
     try:
         found = asyncio.run(_ask_in_time(settings.upstream, sources))
     except (UpstreamError, UnavailableError, TimeoutError) as error:
-        return Passed("", f"the gate waits: {_reason(error)}")
+        return Passed("", f"the gate waits: {why(error)}")
     if found.standing:
         raise ConfigError(
             "\n".join(
@@ -212,41 +206,8 @@ def tell(found: Verdict) -> None:
         _log.warning("waiver_does_not_count", note=text)
 
 
-async def watch(server: Server) -> None:
-    """Open and close the gate of a server that runs, until cancelled."""
-    known = ""
-    while True:
-        policy = server.policy
-        if not server.gate.problem(policy):
-            known = ""
-            await asyncio.sleep(LOOK_EVERY_S)
-            continue
-        try:
-            found = await ask(server.dialler, policy)
-        except (UpstreamError, UnavailableError) as error:
-            told, wait_s = f"the gate waits: {_reason(error)}", RETRY_EVERY_S
-        else:
-            told, wait_s = _decide(server, policy, found)
-        if told != known:
-            known = told
-            if told:
-                _log.error("gate_is_closed", problem=told)
-        await asyncio.sleep(wait_s)
-
-
-def _decide(server: Server, policy: Policy, found: Verdict) -> tuple[str, float]:
-    if found.standing:
-        server.gate.close(STANDING)
-        told = [*map(said, found.standing), *found.void]
-        return "; ".join(told), AGAIN_EVERY_S
-    tell(found)
-    # Of the policy that was examined: one that came meanwhile is examined next.
-    server.gate.open(policy)
-    _log.info("gate_is_open", policy=policy.version)
-    return "", 0.0
-
-
-def _reason(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """Why nobody could be asked."""
     if isinstance(error, UpstreamError):
         return error.note
     if isinstance(error, UnavailableError):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.doctor.conversation import Conversation, QueryError
 from proxy.doctor.findings import finding
 from proxy.doctor.quoting import one_line
+from proxy.server.conversation import Conversation, QueryError
 from proxy.server.health import UpstreamError
 
 if TYPE_CHECKING:

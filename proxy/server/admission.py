@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from proxy.server.server import Server
     from proxy.session.login_effects import LoginRequest
     from proxy.session.wish import Wish
-    from proxy.settings import LimitSettings, UpstreamSettings
+    from proxy.settings import LimitSettings
+    from proxy.settings_upstream import UpstreamSettings
 
 
 def login_rules(server: Server, address: str) -> LoginRules:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-import asyncpg
 import structlog
 
 from proxy.catalog.load import fingerprint, load
 from proxy.catalog.queries import SETTINGS
 from proxy.catalog.resolve import Resolver
+from proxy.errors import INVALID_CATALOG_NAME
+from proxy.server.conversation import Conversation
+from proxy.server.health import UpstreamError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from proxy.metrics import Metrics
@@ -134,9 +136,12 @@ class Catalogs:
             try:
                 async with asyncio.timeout(LOAD_S):
                     result = await self._renew(database, known)
-            except asyncpg.InvalidCatalogNameError:
-                # A client's mistake, or a shadow database that is gone.
-                self._known.pop(database, None)
+            except UpstreamError as error:
+                if error.report.sqlstate == INVALID_CATALOG_NAME:
+                    # A client's mistake, or a shadow database that is gone.
+                    self._known.pop(database, None)
+                else:
+                    self._failed(database, known, error.note)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, verdicts get strict
                 # Neither may it end the loop that looks again, nor a client's login.
@@ -166,14 +171,11 @@ class Catalogs:
     async def _renew(
         self, database: str, known: _Known
     ) -> Literal["loaded", "unchanged"]:
-        connection = await self._connect(database)
-        try:
-            seen = await fingerprint(connection)
+        async with await self._connect(database) as session:
+            seen = await fingerprint(session)
             if seen == known.fingerprint and known.resolver is not None:
                 return "unchanged"
-            catalog = await load(connection)
-        finally:
-            connection.terminate()
+            catalog = await load(session)
         # Views are parsed when they are first met; this takes milliseconds.
         known.resolver = Resolver(catalog)
         known.fingerprint = seen
@@ -188,47 +190,25 @@ class Catalogs:
         self.changed(database)
         return "loaded"
 
-    async def _connect(self, database: str) -> asyncpg.Connection[asyncpg.Record]:
+    async def _connect(self, database: str) -> Conversation:
         login = self._login()
         if login is None:
             raise ConnectionError("the policy's roles use no upstream login")
         return await connect(self._dialler, login, database)
 
 
-async def connect(
-    dialler: Dialler, login: str, database: str
-) -> asyncpg.Connection[asyncpg.Record]:
-    """A read-only connection of pgwarden's own.
-
-    asyncpg answers whatever a server asks for, the password itself included. So the
-    server must have proven who it is, by its certificate or by being this machine.
+async def connect(dialler: Dialler, login: str, database: str) -> Conversation:
+    """A read-only session of pgwarden's own, begun as those of clients are.
 
     Raises:
-        OSError: the upstream can't be reached, or is not verified.
-        asyncpg.PostgresError: it refuses the login.
+        UpstreamError: the upstream can't be reached, or refuses the login.
+        UnavailableError: there is no password for it.
     """
+    settings = dict(SETTINGS)
+    name = settings.pop("application_name")
     plan = dialler.own_plan(login, database, is_read_only=True)
-    context = dialler.context
-    tls: ssl.SSLContext | str | bool
-    if plan.is_loopback:
-        tls = "prefer" if context is None or not context.verify_mode else context
-        if dialler.settings.tls.mode == "disable":
-            tls = False
-    elif context is not None and context.verify_mode:
-        tls = context
-    else:
-        raise ConnectionError(
-            "the upstream's certificate is not verified, and pgwarden gives its "
-            "password to no stranger: set upstream.tls.mode to verify-full"
+    return Conversation(
+        await dialler.connect(
+            replace(plan, application_name=name, settings=tuple(settings.items()))
         )
-    return await asyncpg.connect(
-        host=dialler.settings.host,
-        port=dialler.settings.port,
-        user=plan.user,
-        password=plan.password,
-        database=database,
-        ssl=tls,
-        timeout=dialler.settings.connect_timeout_s,
-        statement_cache_size=0,
-        server_settings=SETTINGS,
     )

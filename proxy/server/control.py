@@ -41,10 +41,14 @@ class NumbersWanted(Struct, tag=True):
 
 
 class Numbers(Struct, tag=True):
-    """A worker's snapshot (`proxy.metrics.pack`) and what keeps it from being ready."""
+    """A worker's snapshot (`proxy.metrics.pack`) and what keeps it from being ready.
+
+    `warnings` keep nobody out.
+    """
 
     snapshot: bytes
     problems: list[str]
+    warnings: list[str] = []
 
 
 class Cancel(Struct, tag=True):
@@ -74,6 +78,8 @@ class Channel:
 
     def send(self, note: Note) -> None:
         """Say something; nothing happens if the other side is gone."""
+        if self._writer.is_closing():
+            return  # uvloop would raise
         body = msgspec.msgpack.encode(note)
         self._writer.write(len(body).to_bytes(4, "big") + body)
 

@@ -1,6 +1,8 @@
-"""Reach the upstream: connect, TLS, log in. One connection a client session.
+"""Reach the upstream: choose a host, log in there. One connection a client session.
 
-The handshake itself is `proxy.session.upstream`; here are its socket and its clock.
+One attempt at one address is `proxy.server.handshake_side`; what is known of the hosts
+is `proxy.server.upstream_hosts`. As in libpq, the next host is tried where one does not
+answer, takes nobody now (57P03) or is of the wrong kind, and never after a refusal.
 Also sends CancelRequests. Next: `proxy.server.link`.
 """
 
@@ -8,49 +10,60 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-import ssl
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final
 
-from typing_extensions import override
+import structlog
 
 from proxy.addresses import is_loopback
-from proxy.auth.scram import SaltedPasswords, encode_nonce
+from proxy.auth.scram_client import SaltedPasswords
 from proxy.errors import (
     CANNOT_CONNECT,
+    CANNOT_CONNECT_NOW,
     CONNECTION_REJECTED,
+    ConfigError,
     ErrorReport,
     UnavailableError,
 )
+from proxy.server.handshake_side import Within, log_in, unsafe
 from proxy.server.health import Health, UpstreamError
-from proxy.server.sockets import prepare_transport
-from proxy.server.tls import upstream_context
-from proxy.server.upstream_users import Key, passwords, resolved
-from proxy.session.handshake import Send, StartTls
-from proxy.session.upstream import UpstreamHandshake
-from proxy.session.upstream_effects import DeriveKey, UpstreamReady, UpstreamRefused
-from proxy.session.upstream_plan import TlsMode, UpstreamPlan, shown_name
+from proxy.server.upstream_hosts import Hosts
+from proxy.server.upstream_passwords import Passwords, Where
+from proxy.server.upstream_tls import Contexts
+from proxy.server.upstream_users import Key, resolved
+from proxy.session.upstream_plan import (
+    ChannelBinding,
+    TlsMode,
+    UpstreamPlan,
+    shown_name,
+)
 from proxy.session.upstream_refusal import explain_to_person
+from proxy.session.upstream_target import Kind, Target
+from proxy.wire.queries import terminate
 from proxy.wire.startup import CancelRequest, SSLRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from proxy.auth.scram import KeyRequest
+    from proxy.server.handshake_side import Dialled
     from proxy.server.tasks import Tasks
+    from proxy.server.upstream_hosts import Why
     from proxy.session.login_effects import LoginRequest
-    from proxy.session.upstream_effects import Effect
-    from proxy.settings import UpstreamSettings
+    from proxy.session.upstream_effects import UpstreamReady
+    from proxy.session.upstream_plan import Place
+    from proxy.settings_upstream import UpstreamSettings
 
+_log = structlog.get_logger("upstream")
 
-class Dialled(NamedTuple):
-    """An upstream that waits for the first command."""
-
-    transport: asyncio.Transport
-    ready: UpstreamReady
-    user: str = ""
+TCP_WITHIN_S: Final = 3.0
+"""For the TCP connection alone, where another host waits to be tried: the first SYN is
+sent again after one second, the second after two more. A client gives up at some point,
+and a machine that is off answers nothing."""
+MOST_TRIES: Final = 3
+"""Passwords of one login: the new one, written before the role is altered; the old one,
+as it is being altered; the new one again. Without a change there is one try."""
+WRONG_PASSWORD: Final = "28P01"  # noqa: S105 - an SQLSTATE
 
 
 class Dialler:
@@ -67,35 +80,33 @@ class Dialler:
             keys: the logins whose passwords are needed.
 
         Raises:
-            ConfigError: a CA or password file can't be read.
+            ConfigError: a CA, certificate, key or password file can't be used.
         """
         self.settings = settings
         self.health = Health(settings.logins, clock=time.monotonic)
+        self.hosts = Hosts(settings, clock=time.monotonic)
         self._tasks = tasks
         self._salted = SaltedPasswords()
-        self._context: ssl.SSLContext | None = None
-        self._passwords: dict[Key, str] = {}
-        self.renew(keys)
+        keys = tuple(keys)
+        self._contexts = Contexts(settings, keys)
+        self._passwords = Passwords(settings, keys, clock=time.monotonic)
 
     @property
     def keys(self) -> tuple[Key, ...]:
         """The logins whose passwords are known."""
-        return tuple(self._passwords)
-
-    @property
-    def context(self) -> ssl.SSLContext | None:
-        """The TLS of upstream connections; None where it is switched off."""
-        return self._context
+        return self._passwords.keys
 
     def renew(self, keys: Iterable[Key]) -> None:
-        """Read CA and passwords again; both are replaced, or neither.
+        """Read certificates and passwords again; all are replaced, or none.
 
         Raises:
-            ConfigError: a CA or password file can't be read.
+            ConfigError: one of the files can't be used.
         """
-        context = upstream_context(self.settings.tls)
-        self._passwords = passwords(self.settings, keys)
-        self._context = context
+        keys = tuple(keys)
+        contexts = Contexts(self.settings, keys)
+        passwords = Passwords(self.settings, keys, clock=time.monotonic)
+        passwords.adopt(self._passwords)
+        self._contexts, self._passwords = contexts, passwords
 
     def plan(
         self, login: str, request: LoginRequest, *, is_read_only: bool
@@ -123,9 +134,9 @@ class Dialler:
             UnavailableError: no password is known for it.
         """
         settings = self.settings
-        is_personal = settings.logins[login].is_per_identity
-        key = Key(login, identity if is_personal else "")
-        user = resolved(settings.logins[login], key.identity).user
+        found = settings.logins[login]
+        key = Key(login, identity if found.is_per_identity else "")
+        user = resolved(found, key.identity).user
         if key not in self._passwords:
             raise UnavailableError(
                 f'pgwarden holds no password for "{user}", its login to the database '
@@ -136,13 +147,12 @@ class Dialler:
         return UpstreamPlan(
             user=user,
             database=database,
-            password=self._passwords[key] or None,
             password_id="/".join(key),
             login=login,
-            is_personal=is_personal,
+            identity=key.identity,
             read_only=is_read_only,
             tls_mode=TlsMode(settings.tls.mode),
-            is_loopback=is_loopback(settings.host),
+            channel_binding=ChannelBinding(settings.tls.channel_binding),
             allow_md5=settings.allow_md5,
             allow_password=settings.allow_password,
             allow_trust=True,
@@ -158,13 +168,13 @@ class Dialler:
             dialled = await self.connect(plan)
         except UpstreamError as error:
             told = error
-            if plan.is_personal and error.reason == "login":
+            if plan.identity and error.reason == "login":
                 report, note = explain_to_person(
                     error.report, error.note, user=plan.user
                 )
                 told = UpstreamError(report, note, error.reason)
             self.health.failed(
-                plan.login, told, is_probe=is_probe, is_personal=plan.is_personal
+                plan.login, told, is_probe=is_probe, is_personal=bool(plan.identity)
             )
             raise told from error
         self.health.succeeded(plan.login)
@@ -176,51 +186,128 @@ class Dialler:
         Raises:
             UpstreamError: it can't be reached, refuses us, or takes too long.
         """
-        settings = self.settings
-        handshake = UpstreamHandshake(
-            plan, encode_nonce(secrets.token_bytes(18)), salted=self._salted
-        )
-        side: _HandshakeSide | None = None
-        dialled: Dialled | None = None
-        try:
-            async with asyncio.timeout(settings.connect_timeout_s):
-                _, side = await asyncio.get_running_loop().create_connection(
-                    lambda: _HandshakeSide(handshake, self._start_tls, self._tasks),
-                    settings.host,
-                    settings.port,
-                )
-                prepare_transport(side.transport)
-                dialled = (await side.outcome)._replace(user=plan.user)
+        places, notes = await self.hosts.places()
+        waiting = self.hosts.attempts(places, self._target_of(plan))
+        last: UpstreamError | None = None
+        is_other_kind = False
+        while waiting:
+            (place, wanted), *waiting = waiting
+            try:
+                dialled = await self._at(place, plan, has_others=bool(waiting))
+            except UpstreamError as error:
+                label = _goes_on(error)
+                if label is None:
+                    raise
+                self._failed(place, error)
+                self.hosts.passed_over(label)
+                notes.append(error.note)
+                last = error
+                waiting = [each for each in waiting if each[0] != place]
+                continue
+            kind = Kind.of(dialled.ready.parameters, is_ours=plan.read_only)
+            self.hosts.reached(place, kind)
+            if kind.suits(wanted):
                 return dialled
-        except TimeoutError:
-            raise self._unreachable(
-                f"no answer within {settings.connect_timeout_s:g} s"
-            ) from None
-        except OSError as error:
-            raise self._unreachable(error.strerror or str(error)) from error
-        finally:
-            if side is not None and dialled is None:
-                side.transport.abort()
+            _leave(dialled)
+            self.hosts.passed_over("unsuitable")
+            is_other_kind = True
+            notes.append(f"upstream {place}: not {wanted}, as target_session_attrs is")
+        raise _nobody(notes, last, is_other_kind=is_other_kind)
 
-    async def cancel(self, pid: int, key: bytes) -> None:
-        """Ask the upstream to cancel what this backend runs; it answers nothing.
+    async def look_at(self, place: Place, plan: UpstreamPlan) -> None:
+        """Whether a host that was down is back."""
+        try:
+            dialled = await self._at(place, plan, has_others=True)
+        except UpstreamError as error:
+            if _goes_on(error) is None:
+                # It answers; that it does not like this login is another matter.
+                self.hosts.reached(place, Kind(None, None))
+            else:
+                self._failed(place, error)
+        else:
+            kind = Kind.of(dialled.ready.parameters, is_ours=plan.read_only)
+            self.hosts.reached(place, kind)
+            _leave(dialled)
+
+    def _target_of(self, plan: UpstreamPlan) -> Target:
+        own = self.settings.logins[plan.login].target_session_attrs
+        return Target(own or self.settings.target_session_attrs)
+
+    def _failed(self, place: Place, error: UpstreamError) -> None:
+        why = error.note.removeprefix(f"upstream {place}: ")
+        if error.reason != "connect":
+            why = "it does not accept connections now"
+        self.hosts.failed(place, why)
+
+    async def _at(
+        self, place: Place, plan: UpstreamPlan, *, has_others: bool
+    ) -> Dialled:
+        """Log in at one address, with another password where the first is refused."""
+        key = Key(plan.login, plan.identity)
+        where = Where(place.host, place.port, plan.database, plan.user)
+        passwords = self._passwords
+        try:
+            password = await passwords.current(key, where)
+        except ConfigError as problem:
+            raise _no_password(problem) from problem
+        tries = 1
+        while True:
+            try:
+                dialled = await self._once(place, plan, password, has_others=has_others)
+            except UpstreamError as error:
+                if error.sqlstate != WRONG_PASSWORD:
+                    raise
+                another = await passwords.after(password, key, where)
+                if another is None or tries == MOST_TRIES:
+                    raise
+                tries += 1
+                _log.warning("password_refused", login=plan.login, then="try another")
+                password = another
+            else:
+                passwords.worked(password, key, where)
+                return dialled
+
+    async def _once(
+        self, place: Place, plan: UpstreamPlan, password: str, *, has_others: bool
+    ) -> Dialled:
+        try:
+            context = self._contexts.of(Key(plan.login, plan.identity))
+        except ConfigError as problem:
+            raise unsafe(problem.message) from problem
+        all_s = self.settings.connect_timeout_s
+        return await log_in(
+            replace(
+                plan,
+                place=place,
+                password=password or None,
+                is_loopback=is_loopback(place.host),
+            ),
+            place,
+            context=context,
+            salted=self._salted,
+            tasks=self._tasks,
+            within=Within(min(TCP_WITHIN_S, all_s) if has_others else all_s, all_s),
+        )
+
+    async def cancel(self, ready: UpstreamReady) -> None:
+        """Ask the server of this session to cancel what it runs; it answers nothing.
 
         Raises:
             OSError: it can't be reached (safely), or takes too long.
         """
-        settings = self.settings
-        async with asyncio.timeout(settings.connect_timeout_s):
-            reader, writer = await asyncio.open_connection(settings.host, settings.port)
+        place, context = ready.place, self._contexts.common
+        if place is None:
+            raise ConnectionError("nobody knows where the session is")
+        async with asyncio.timeout(self.settings.connect_timeout_s):
+            reader, writer = await asyncio.open_connection(place.address, place.port)
             try:
-                if self._context is not None:
+                if context is not None:
                     writer.write(SSLRequest().encode())
                     if await reader.read(1) == b"S":
-                        await writer.start_tls(
-                            self._context, server_hostname=settings.host
-                        )
-                    elif settings.tls.mode != "prefer":
+                        await writer.start_tls(context, server_hostname=place.host)
+                    elif self.settings.tls.mode != "prefer":
                         raise ConnectionError("the upstream does not speak TLS")
-                writer.write(CancelRequest(pid, key).encode())
+                writer.write(CancelRequest(ready.pid, ready.key).encode())
                 await writer.drain()
                 # Postgres closes once the signal is sent; only then is it certain.
                 with contextlib.suppress(ConnectionResetError):
@@ -228,110 +315,47 @@ class Dialler:
             finally:
                 writer.close()
 
-    def _unreachable(self, note: str) -> UpstreamError:
-        where = f"{self.settings.host}:{self.settings.port}"
-        return UpstreamError(
-            ErrorReport(
-                CANNOT_CONNECT,
-                "pgwarden can't reach the database",
-                hint="try again; tell whoever runs pgwarden if it goes on",
-                severity="FATAL",
-            ),
-            f"upstream {where}: {note}",
-            "connect",
-        )
 
-    async def _start_tls(
-        self, transport: asyncio.Transport, side: asyncio.Protocol
-    ) -> asyncio.Transport:
-        if self._context is None:
-            raise self._unreachable("TLS is switched off")
-        loop = asyncio.get_running_loop()
-        try:
-            upgraded = await loop.start_tls(
-                transport, side, self._context, server_hostname=self.settings.host
-            )
-        except (ssl.SSLError, ssl.CertificateError, OSError) as error:
-            note = getattr(error, "verify_message", "") or str(error)
-            raise UpstreamError(
-                ErrorReport(
-                    CANNOT_CONNECT,
-                    "pgwarden could not reach the database safely",
-                    severity="FATAL",
-                ),
-                f"upstream TLS: {note}",
-                "tls",
-            ) from error
-        if upgraded is None:
-            raise self._unreachable("the connection ended during TLS")
-        return upgraded
+def _goes_on(error: UpstreamError) -> Why | None:
+    """Whether another host may do, as in libpq: nothing was said about this login."""
+    if error.reason == "connect":
+        return "connect"
+    return "not-now" if error.report.sqlstate == CANNOT_CONNECT_NOW else None
 
 
-class _HandshakeSide(asyncio.Protocol):
-    """The upstream's socket while `UpstreamHandshake` runs."""
+def _leave(dialled: Dialled) -> None:
+    dialled.transport.write(terminate())
+    dialled.transport.close()
 
-    transport: asyncio.Transport
 
-    def __init__(
-        self,
-        handshake: UpstreamHandshake,
-        start_tls: Callable[
-            [asyncio.Transport, asyncio.Protocol],
-            Awaitable[asyncio.Transport],
-        ],
-        tasks: Tasks,
-    ) -> None:
-        self._handshake = handshake
-        self._start_tls = start_tls
-        self._tasks = tasks
-        self.outcome: asyncio.Future[Dialled] = (
-            asyncio.get_running_loop().create_future()
-        )
+def _nobody(
+    notes: Sequence[str], last: UpstreamError | None, *, is_other_kind: bool
+) -> UpstreamError:
+    """None of the hosts would do."""
+    note = "; ".join(notes)
+    if is_other_kind:
+        message = "pgwarden finds no database server of the kind that is wanted"
+    elif last is not None:
+        return UpstreamError(last.report, note, last.reason, last.sqlstate)
+    else:
+        message = "pgwarden can't reach the database"
+    report = ErrorReport(
+        CANNOT_CONNECT,
+        message,
+        hint="try again; tell whoever runs pgwarden if it goes on",
+        severity="FATAL",
+    )
+    return UpstreamError(report, note, "connect")
 
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have all the methods but not the base class.
-        self.transport = cast("asyncio.Transport", transport)
-        self._carry_out(self._handshake.start())
 
-    @override
-    def data_received(self, data: bytes) -> None:
-        self._carry_out(self._handshake.receive(data))
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._carry_out(self._handshake.closed())
-
-    def _carry_out(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Send(data):
-                    self.transport.write(data)
-                case StartTls():
-                    self._tasks.start(self._upgrade())
-                case DeriveKey(request):
-                    self._tasks.start(self._derive(request))
-                case UpstreamReady():
-                    if not self.outcome.done():
-                        # Nothing may be read before the conversation takes over.
-                        self.transport.pause_reading()
-                        self.outcome.set_result(Dialled(self.transport, effect))
-                case UpstreamRefused(report, note):
-                    self._fail(UpstreamError(report, note, "login"))
-
-    def _fail(self, error: UpstreamError) -> None:
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-
-    async def _upgrade(self) -> None:
-        try:
-            self.transport = await self._start_tls(self.transport, self)
-        except UpstreamError as error:
-            self._fail(error)
-        else:
-            self._carry_out(self._handshake.tls_started())
-
-    async def _derive(self, request: KeyRequest) -> None:
-        loop = asyncio.get_running_loop()
-        salted = await loop.run_in_executor(None, request.derive)
-        self._carry_out(self._handshake.key_derived(request, salted))
+def _no_password(problem: ConfigError) -> UpstreamError:
+    return UpstreamError(
+        ErrorReport(
+            CONNECTION_REJECTED,
+            "pgwarden has no password for its own login to the database",
+            hint="Your own password was right; tell pgwarden's operator.",
+            severity="FATAL",
+        ),
+        problem.message,
+        "login",
+    )

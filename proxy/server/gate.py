@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 UNEXAMINED: Final = "pgwarden's own logins to the database are not examined yet"
 
+FOUND_LATER: Final = "critical findings of the doctor stand since the start"
+
 
 class Gate:
     """Closed until it is opened, for policies that want one."""
@@ -27,17 +29,34 @@ class Gate:
         self._passed = passed
         self._why = UNEXAMINED
         self._news = asyncio.Event()
+        self.alarms = 0
+
+    def alarm(self, standing: int) -> None:
+        """So many critical findings stand, found while it is open: nobody is let down.
+
+        A slip of a DBA's must not be an outage: the other locks hold. It alarms, and
+        the next start, or the next policy, is refused.
+        """
+        self.alarms = standing
+
+    def warnings(self) -> list[str]:
+        """The same in words that anyone may read."""
+        if not self.alarms:
+            return []
+        return [f"{FOUND_LATER} ({self.alarms}): `pgwarden doctor` says which"]
 
     def open(self, policy: Policy) -> None:
         """Nothing critical stands under this policy."""
         self._passed = policy.version
         self._why = UNEXAMINED
+        self.alarms = 0
         self._news.set()
 
     def close(self, why: str) -> None:
         """Something stands: `why` is fit for anyone to read."""
         self._passed = ""
         self._why = why
+        self.alarms = 0
         self._news.set()
 
     def problem(self, policy: Policy) -> str:

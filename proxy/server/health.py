@@ -45,14 +45,18 @@ _OF_ONE_DATABASE: Final = {INVALID_CATALOG_NAME, DENIED, GATE_UNSATISFIED}
 class UpstreamError(Exception):
     """No upstream session: `report` is for the client, `note` for the operator.
 
-    `reason` is a metric label: connect, tls, login, protocol.
+    `reason` is a metric label: connect, tls, login, protocol; `sqlstate` is the
+    server's own, "" where it gave none.
     """
 
-    def __init__(self, report: ErrorReport, note: str, reason: Reason) -> None:
+    def __init__(
+        self, report: ErrorReport, note: str, reason: Reason, sqlstate: str = ""
+    ) -> None:
         super().__init__(note)
         self.report = report
         self.note = note
         self.reason = reason
+        self.sqlstate = sqlstate
 
 
 class Health:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import PgwardenError
 from proxy.server.health import UpstreamError
+from proxy.wire.queries import terminate
 
 if TYPE_CHECKING:
     from proxy.server.server import Server
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 PROBE_EVERY_S: Final = 10.0
 RETRY_EVERY_S: Final = 1.0
 """While it fails: a pgwarden that is ready again should soon say so."""
-TERMINATE: Final = b"X\x00\x00\x00\x04"
 
 
 async def watch_upstream(server: Server) -> None:
@@ -28,6 +28,31 @@ async def watch_upstream(server: Server) -> None:
                 await _try(server, login, identity, is_read_only=is_read_only)
         server.dialler.health.all_tried()
         await asyncio.sleep(RETRY_EVERY_S)
+
+
+async def watch_hosts(server: Server) -> None:
+    """Look whether hosts that were down are back, until cancelled.
+
+    So that no client's login has to find out, and wait for nobody.
+    """
+    while True:
+        await asyncio.sleep(PROBE_EVERY_S)
+        hosts = server.dialler.hosts
+        down = hosts.down() if hosts.are_several else []
+        if not down:
+            continue
+        for login, (is_read_only, identity) in _logins(server).items():
+            try:
+                plan = server.dialler.own_plan(
+                    login,
+                    _database(server),
+                    identity=identity,
+                    is_read_only=is_read_only,
+                )
+            except PgwardenError:
+                continue
+            await asyncio.gather(*(server.dialler.look_at(at, plan) for at in down))
+            break
 
 
 def _logins(server: Server) -> dict[str, tuple[bool, str]]:
@@ -67,7 +92,7 @@ async def _try(
     except UpstreamError as error:
         server.metrics.upstream_error(error.reason)
     else:
-        dialled.transport.write(TERMINATE)
+        dialled.transport.write(terminate())
         dialled.transport.close()
 
 

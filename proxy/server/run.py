@@ -24,7 +24,7 @@ from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
 from proxy.server.follow import Follower, look
 from proxy.server.listener import Listener, bind
-from proxy.server.probe import watch_upstream
+from proxy.server.probe import watch_hosts, watch_upstream
 from proxy.server.server import Server
 from proxy.server.sources import read_sources, source_paths
 from proxy.server.sweep import sweep
@@ -83,6 +83,7 @@ async def serve_sessions(
     sources = read_sources(settings)
     tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
+    dialler.hosts.passed_over = metrics.upstream.failover
     # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
         settings.audit.folder,
@@ -123,6 +124,7 @@ async def serve_sessions(
         tasks.spawn(follower.follow()),
         tasks.spawn(sweep(server)),
         tasks.spawn(watch_upstream(server)),
+        tasks.spawn(watch_hosts(server)),
         tasks.spawn(server.catalogs.follow(settings.upstream.catalog.refresh_s)),
     ]
     _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)

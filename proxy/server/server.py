@@ -17,12 +17,10 @@ import structlog
 from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
-from proxy.metrics import pack
 from proxy.server.admission import Rates, Slots, why_out
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
 from proxy.server.client_tls import end_revoked, warn_if_outdated
-from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
 from proxy.server.judges import Judges
@@ -45,8 +43,9 @@ if TYPE_CHECKING:
     from proxy.policy.model import RoleLimits
     from proxy.server.admission import Slot
     from proxy.server.committer import Committer
-    from proxy.server.dial import Dialled, Dialler
+    from proxy.server.dial import Dialler
     from proxy.server.entrance import Entrance
+    from proxy.server.handshake_side import Dialled
     from proxy.server.sources import Sources
     from proxy.server.tasks import Tasks
     from proxy.server.tls import FrontendTls
@@ -209,6 +208,7 @@ class Server:
                     client_port=port,
                     tls=tls.version() if tls is not None else "",
                     protocol=f"3.{request.minor}",
+                    upstream=self.dialler.hosts.name_of(ready.place),
                     upstream_user=dialled.user,
                     backend_pid=ready.pid,
                     policy=self.policy.version,
@@ -278,11 +278,6 @@ class Server:
             found.append(problem)
         return found + self.dialler.health.problems()
 
-    def numbers(self) -> Numbers:
-        """What this worker tells its parent."""
-        snapshot = self.metrics.snapshot(time.monotonic())
-        return Numbers(pack(snapshot), self.problems())
-
     # --- cancel --------------------------------------------------------------
 
     def cancel_requested(self, request: CancelRequest) -> None:
@@ -311,7 +306,7 @@ class Server:
 
     async def _cancel(self, link: Link, *, is_asked: bool) -> None:
         try:
-            await self.dialler.cancel(link.ready.pid, link.ready.key)
+            await self.dialler.cancel(link.ready)
         except (OSError, TimeoutError) as error:
             if is_asked:
                 self.metrics.cancel_request("failed")

@@ -129,6 +129,11 @@ class Supervisor:
             found.add(f"{self._count - len(answers)} worker(s) do not answer")
         return sorted(found)
 
+    async def warnings(self) -> list[str]:
+        """What somebody should look at, of any worker."""
+        answers = await self._ask_all()
+        return sorted({each for answer in answers for each in answer.warnings})
+
     async def _ask_all(self) -> list[Numbers]:
         loop = asyncio.get_running_loop()
         asked = []

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from proxy.auth.client_certificates import Revocations
     from proxy.policy.logins import Logins
-    from proxy.settings import TlsSettings, UpstreamTls
+    from proxy.settings import TlsSettings
+    from proxy.settings_upstream import UpstreamTls
 
 ALPN = "postgresql"
 
@@ -94,7 +95,7 @@ def _frontend_context(settings: TlsSettings) -> ssl.SSLContext:
             ) from error
     try:
         context.load_cert_chain(
-            settings.certificate, settings.key, password=_no_password
+            settings.certificate, settings.key, password=no_password
         )
     except (ssl.SSLError, OSError, ValueError) as error:
         raise ConfigError(
@@ -137,7 +138,8 @@ def refuse_outdated(settings: TlsSettings, now: datetime) -> None:
         )
 
 
-def _no_password() -> str:
+def no_password() -> str:
+    """Refuse an encrypted key."""
     # Without this, OpenSSL would ask for it on the terminal.
     raise ValueError("the key is encrypted; give one without a passphrase")
 

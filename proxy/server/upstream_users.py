@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.auth.identities import MAX_NAME_BYTES
 from proxy.errors import ConfigError
-from proxy.settings import PLACEHOLDER
+from proxy.settings_upstream import PLACEHOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from proxy.auth.identities import Identities
     from proxy.policy.evaluate import Policy
-    from proxy.settings import UpstreamLogin, UpstreamSettings
+    from proxy.settings_upstream import UpstreamLogin, UpstreamSettings
 
 _FIT: Final = re.compile(r"[a-z0-9_][a-z0-9_.@+-]*")
 """Lower case only: unquoted, CREATE ROLE folds its name, and some file systems know no
 case, so "Ana" and "ana" would meet. No letters beyond ASCII, of which several may look,
 or be stored, the same. No slash, no dot at the front: it is a file's name as well."""
+
+
+_PATHS: Final = ("password_file", "password_pgpass", "certificate", "key")
 
 
 class Key(NamedTuple):
@@ -56,12 +59,20 @@ def resolved(login: UpstreamLogin, identity: str) -> UpstreamLogin:
             f'upstream user "{user}" has over {MAX_NAME_BYTES} bytes: Postgres would '
             "cut it short, and two identities could become one role"
         )
-    file, variable = login.password_file, login.password_env
     return login.model_copy(
         update={
             "user": user,
-            "password_file": file and Path(str(file).replace(PLACEHOLDER, identity)),
-            "password_env": variable and variable.replace(PLACEHOLDER, identity),
+            **{
+                name: Path(str(value).replace(PLACEHOLDER, identity))
+                for name in _PATHS
+                if (value := getattr(login, name)) is not None
+            },
+            "password_env": login.password_env
+            and login.password_env.replace(PLACEHOLDER, identity),
+            "password_command": login.password_command
+            and tuple(
+                word.replace(PLACEHOLDER, identity) for word in login.password_command
+            ),
         }
     )
 
@@ -133,22 +144,3 @@ def _personal(
         login = settings.logins.get(role.upstream) if role.may_login else None
         if login is not None and login.is_per_identity:
             yield Key(role.upstream, identity.name)
-
-
-def passwords(settings: UpstreamSettings, wanted: Iterable[Key]) -> dict[Key, str]:
-    """The password of each login.
-
-    Raises:
-        ConfigError: with each one whose file or variable can't be read.
-    """
-    found: dict[Key, str] = {}
-    problems: list[str] = []
-    for key in wanted:
-        login = resolved(settings.logins[key.login], key.identity)
-        try:
-            found[key] = login.password()
-        except ConfigError as problem:
-            problems.append(problem.message)
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return found

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from proxy.auth.passwords import cleartext_response, md5_response
-from proxy.auth.scram import ClientExchange
 from proxy.errors import BackendError, ErrorReport, PgwardenError
 from proxy.session.handshake import Send, StartTls
 from proxy.session.upstream_effects import (
@@ -25,11 +24,13 @@ from proxy.session.upstream_plan import (
     FORCED,
     READ_ONLY,
     VERIFIED,
+    ChannelBinding,
     TlsMode,
     UpstreamPlan,
     startup_parameters,
 )
 from proxy.session.upstream_refusal import explain
+from proxy.session.upstream_scram import ScramLogin, unbound
 from proxy.sql.majors import NEWER_THAN, NEWEST, major_of
 from proxy.wire import codes, messages
 from proxy.wire.cursor import MessageIntake
@@ -39,7 +40,7 @@ from proxy.wire.startup import SSLRequest, StartupMessage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.auth.scram import KeyRequest, SaltedPasswords
+    from proxy.auth.scram_client import KeyRequest, SaltedPasswords
 
 _LIMITS: Final = dict.fromkeys(
     (
@@ -89,20 +90,13 @@ class UpstreamHandshake:
         """
         self.phase = Phase.IDLE
         self._plan = plan
-        self._salted = salted
         self._minor = min(plan.minor, codes.PROTOCOL_MINOR_LATEST)
         self._tls = False
         self._consumed = 0
         self._intake = MessageIntake(_LIMITS, error=BackendError)
         self._effects: list[Effect] = []
-        self._exchange = ClientExchange(
-            plan.password or "",
-            nonce,
-            password_id=plan.password_id,
-            min_iterations=plan.min_iterations,
-            max_iterations=plan.max_iterations,
-        )
-        self._unconfirmed: list[tuple[KeyRequest, bytes]] = []
+        self._binding = b""
+        self._scram = ScramLogin(plan, nonce, salted=salted)
         self._parameters: dict[str, str] = {}
         self._relay = bytearray()
         self._notices = bytearray()
@@ -142,13 +136,17 @@ class UpstreamHandshake:
 
         return self._run(step)
 
-    def tls_started(self) -> list[Effect]:
-        """TLS stands and was verified as the plan's mode asks."""
+    def tls_started(self, binding: bytes = b"") -> list[Effect]:
+        """TLS stands and was verified as the plan's mode asks.
+
+        `binding` is its `tls-server-end-point` (`proxy.auth.channel_binding`).
+        """
 
         def step() -> None:
             if self.phase is not Phase.TLS:
                 raise self._violation("TLS was not asked for")
             self._tls = True
+            self._binding = binding
             self._send_startup()
 
         return self._run(step)
@@ -196,10 +194,10 @@ class UpstreamHandshake:
     def _send(self, data: bytes) -> None:
         self._effects.append(Send(data))
 
-    def _refuse(self, report: ErrorReport, note: str) -> None:
+    def _refuse(self, report: ErrorReport, note: str, sqlstate: str = "") -> None:
         self.phase = Phase.DONE
         self._intake.drain()
-        self._effects.append(UpstreamRefused(report, note))
+        self._effects.append(UpstreamRefused(report, note, sqlstate))
 
     def _tls_answer(self, answer: bytes, rest: bytes) -> None:
         if rest:
@@ -238,13 +236,13 @@ class UpstreamHandshake:
             if self._consumed > codes.MAX_UPSTREAM_LOGIN_TOTAL:
                 raise self._violation("too much data before ReadyForQuery")
             if kind == codes.ERROR_RESPONSE:
-                self._refuse(
-                    *explain(
-                        parse_error_fields(body),
-                        database=self._plan.database,
-                        is_proven=self.phase is Phase.STARTED,
-                    )
+                fields = parse_error_fields(body)
+                report, note = explain(
+                    fields,
+                    database=self._plan.database,
+                    is_proven=self.phase is Phase.STARTED,
                 )
+                self._refuse(report, note, fields.get("C", "")[:5])
             elif self.phase is Phase.STARTED:
                 self._started(kind, body)
             else:
@@ -267,6 +265,7 @@ class UpstreamHandshake:
     def _authentication(self, request: messages.Authentication) -> None:
         match request, self.phase:
             case messages.AuthenticationOk(), Phase.AUTHENTICATION:
+                self._check_bound()
                 if not (self._plan.allow_trust and self._plan.is_loopback):
                     raise self._unusable(
                         "the upstream wants no proof (trust); allowed only on loopback "
@@ -280,7 +279,8 @@ class UpstreamHandshake:
             case messages.AuthenticationSASLContinue(), Phase.SASL_CHALLENGE:
                 self._challenged(request.data)
             case messages.AuthenticationSASLFinal(), Phase.SASL_FINAL:
-                self._proven(request.data)
+                self._scram.end(request.data)
+                self.phase = Phase.AUTHENTICATION_OK
             case messages.AuthenticationMD5(), Phase.AUTHENTICATION:
                 password = self._weak_password("md5", is_allowed=self._plan.allow_md5)
                 response = md5_response(self._plan.user, password, request.salt)
@@ -308,7 +308,13 @@ class UpstreamHandshake:
             raise self._unusable("the upstream wants a password, none is configured")
         return self._plan.password
 
+    def _check_bound(self) -> None:
+        """Only SCRAM binds a login to its channel."""
+        if self._plan.channel_binding is ChannelBinding.REQUIRE:
+            raise unbound("it wants another way of logging in")
+
     def _weak_password(self, method: str, *, is_allowed: bool) -> str:
+        self._check_bound()
         is_private = self._plan.is_loopback or (
             self._tls and self._plan.tls_mode in VERIFIED
         )
@@ -324,16 +330,14 @@ class UpstreamHandshake:
         self.phase = Phase.AUTHENTICATION_OK
 
     def _begin_scram(self, mechanisms: tuple[str, ...]) -> None:
-        if codes.SCRAM_SHA_256 not in mechanisms:
-            raise self._unusable("the upstream does not offer SCRAM-SHA-256")
         self._password()
-        first = self._exchange.first()
-        self._send(messages.SASLInitialResponse(codes.SCRAM_SHA_256, first).encode())
+        self._send(
+            self._scram.begin(mechanisms, is_tls=self._tls, binding=self._binding)
+        )
         self.phase = Phase.SASL_CHALLENGE
 
     def _challenged(self, data: bytes) -> None:
-        request = self._exchange.challenge(data)
-        known = self._salted.get(request)
+        request, known = self._scram.challenged(data)
         if known is not None:
             self._respond(request, known)
             return
@@ -341,16 +345,8 @@ class UpstreamHandshake:
         self._effects.append(DeriveKey(request))
 
     def _respond(self, request: KeyRequest, salted: bytes) -> None:
-        self._unconfirmed = [(request, salted)]
-        response = self._exchange.respond(salted)
-        self._send(messages.SASLResponse(response).encode())
+        self._send(self._scram.respond(request, salted))
         self.phase = Phase.SASL_FINAL
-
-    def _proven(self, data: bytes) -> None:
-        self._exchange.verify(data)
-        for request, salted in self._unconfirmed:
-            self._salted.put(request, salted)
-        self.phase = Phase.AUTHENTICATION_OK
 
     def _started(self, kind: int, body: bytes) -> None:
         match kind:
@@ -395,5 +391,6 @@ class UpstreamHandshake:
                 self._backend_key.key,
                 self._minor,
                 self._intake.drain(),
+                self._plan.place,
             )
         )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from proxy.session.handshake import Send, StartTls
 
 if TYPE_CHECKING:
-    from proxy.auth.scram import KeyRequest
+    from proxy.auth.scram_client import KeyRequest
     from proxy.errors import ErrorReport
+    from proxy.session.upstream_plan import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class UpstreamReady:
         key: its real cancel key; never for a client.
         minor: minor protocol version spoken with it.
         leftover: what it sent behind ReadyForQuery.
+        place: where it is.
     """
 
     parameters: dict[str, str]
@@ -43,14 +45,19 @@ class UpstreamReady:
     key: bytes = field(repr=False)
     minor: int
     leftover: bytes
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRefused:
-    """No session: `report` is safe for the client, `operator_note` is for the log."""
+    """No session: `report` is safe for the client, `operator_note` is for the log.
+
+    `sqlstate` is the server's own, cleaned; "" where it gave none.
+    """
 
     report: ErrorReport
     operator_note: str
+    sqlstate: str = ""
 
 
 Effect = Send | StartTls | DeriveKey | UpstreamReady | UpstreamRefused

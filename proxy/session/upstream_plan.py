@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-from proxy.auth.scram import MAX_CLIENT_ITERATIONS, MIN_CLIENT_ITERATIONS
+from typing_extensions import override
+
+from proxy.auth.scram_client import MAX_CLIENT_ITERATIONS, MIN_CLIENT_ITERATIONS
 from proxy.errors import FrontendError
 from proxy.session.wish import clean_application_name
 
@@ -39,6 +41,35 @@ VERIFIED: frozenset[TlsMode] = frozenset({TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL
 """Modes in which the certificate proves the server, so a password may be shown."""
 
 
+class ChannelBinding(StrEnum):
+    """libpq's channel_binding."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+
+
+class Place(NamedTuple):
+    """One address of one server.
+
+    Attributes:
+        host: as the settings name it, and its certificate too.
+        port: its port.
+        address: the numeric address that the name stands for, "" if for none.
+    """
+
+    host: str
+    port: int
+    address: str
+
+    @override
+    def __str__(self) -> str:
+        """As people read it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        more = f" ({self.address})" if self.address not in {"", self.host} else ""
+        return f"{host}:{self.port}{more}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamPlan:
     """One login to one upstream.
@@ -49,11 +80,13 @@ class UpstreamPlan:
         password: its password, or None where none is needed.
         password_id: what names the password in the cache of derived keys.
         login: name of the login in the settings.
-        is_personal: the upstream role is the client's identity's own.
+        identity: whose own the upstream role is, "" where all share it.
         application_name: shown in pg_stat_activity; see `shown_name`.
         settings: judged start-up settings of the client.
         read_only: begin with default_transaction_read_only=on, whatever `settings` say.
+        place: where this login goes.
         tls_mode: how much TLS to insist on.
+        channel_binding: whether the login must be bound to the TLS connection.
         is_loopback: the upstream is on this machine's loopback or a Unix socket.
         allow_md5: answer an MD5 request (verified TLS or loopback only).
         allow_password: answer a clear-text request (verified TLS or loopback only).
@@ -69,11 +102,13 @@ class UpstreamPlan:
     password: str | None = field(default=None, repr=False)
     password_id: str = ""
     login: str = ""
-    is_personal: bool = False
+    identity: str = ""
     application_name: str = "pgwarden"
     settings: tuple[tuple[str, str], ...] = ()
     read_only: bool = False
+    place: Place | None = None
     tls_mode: TlsMode = TlsMode.VERIFY_FULL
+    channel_binding: ChannelBinding = ChannelBinding.PREFER
     is_loopback: bool = False
     allow_md5: bool = False
     allow_password: bool = False

@@ -23,7 +23,7 @@ from proxy.doctor.script import roles_script
 from proxy.server.dial import Dialler
 from proxy.server.tasks import Tasks
 from proxy.server.upstream_users import Key
-from proxy.settings import UpstreamSettings
+from proxy.settings_upstream import UpstreamSettings
 from tests.fix_postgres import bin_dir, new_cluster
 
 if TYPE_CHECKING:

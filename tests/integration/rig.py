@@ -68,6 +68,15 @@ def problems(proxy: Proxy) -> list[str]:
     return [str(each) for each in found]
 
 
+def warnings(proxy: Proxy) -> list[str]:
+    """What /readyz wants somebody to look at."""
+    connection = http.client.HTTPConnection(proxy.host, proxy.admin_port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        found = json.load(connection.getresponse()).get("warnings", [])
+    return [str(each) for each in found]
+
+
 def events(proxy: Proxy, name: str = "") -> list[dict[str, Any]]:
     """The operations log, or only the events of one name."""
     lines = [json.loads(line) for line in proxy.log_path.read_text().splitlines()]

@@ -350,7 +350,7 @@ def test_an_upstream_that_is_not_there(
         )
     log = proxy.log_path.read_text()
     assert log.count('"upstream_problem"') == 1
-    assert "Connection refused" in log
+    assert "connection refused" in log
     assert "Traceback" not in log
     assert metric(proxy, 'pgwarden_upstream_errors_total{reason="connect"}') >= 3
     assert proxy.stop() == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,10 +12,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from proxy.demo.postgres import free_port
 from proxy.shipped import policy_path
-from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+from tests.fix_postgres import bin_dir, furnish, new_cluster, run
 from tests.fix_proxy import serve_command
-from tests.integration.rig import events, eventually, problems
+from tests.integration.rig import events, eventually, metric, problems, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +40,7 @@ def mortal(clusters: Clusters) -> Iterator[Cluster]:
     cluster.start()
     try:
         logins = clusters.logins(17)
-        for login in (logins.reader, logins.migrator):
-            run(
-                cluster.dsn(),
-                f"create role {login.user} login password '{login.password}'",
-            )
-        create_shop(cluster, logins, "shop")
+        furnish(cluster, logins)
         yield cluster
     finally:
         cluster.stop()
@@ -213,3 +211,84 @@ def test_a_server_that_hangs_at_the_start_does_not_hang_the_start(
     )
     assert events(proxy, "gate_is_closed")
     assert proxy.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_new_grant_alarms_and_lets_nobody_down(
+    start_proxy: StartProxy, mortal: Cluster, clusters: Clusters, workers: int
+) -> None:
+    """A slip of a DBA's must not be an outage."""
+    settings = {
+        "upstream": {"databases": ["shop"], "examine_every_s": 1},
+        "workers": workers,
+    }
+    proxy = start_proxy(mortal, policy=PRODUCTION, settings=settings)
+    eventually(lambda: not problems(proxy))
+    reader = clusters.logins(17).reader.user
+    with psycopg.connect(proxy.dsn("developer"), autocommit=True) as before:
+        run(mortal.dsn("shop"), f"GRANT DELETE ON customers TO {reader}")
+        eventually(lambda: len(events(proxy, "critical_findings")) == workers, 20)
+        assert "writes-relations" in str(events(proxy, "critical_findings"))
+        eventually(lambda: metric(proxy, "pgwarden_doctor_critical_findings") >= 1, 10)
+        assert "critical findings" in warnings(proxy)[0]
+        assert "writes-relations" not in warnings(proxy)[0]
+        assert not problems(proxy)
+        before.execute("select 1")
+        psycopg.connect(proxy.dsn("developer")).close()
+    # It tells once, and would not start so.
+    assert len(events(proxy, "critical_findings")) == workers
+    assert started(proxy, "--check").returncode == 2
+    run(mortal.dsn("shop"), f"REVOKE DELETE ON customers FROM {reader}")
+    proxy.reload()
+    eventually(lambda: not warnings(proxy), 30)
+    assert metric(proxy, "pgwarden_doctor_critical_findings") == 0
+    assert len(events(proxy, "critical_findings_are_gone")) == workers
+
+
+def test_a_port_that_is_taken_is_told_before_the_database_is_asked(
+    start_proxy: StartProxy, mortal: Cluster
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        proxy = start_proxy(
+            mortal,
+            policy=PRODUCTION,
+            settings={
+                "listen": [address],
+                "upstream": {"host": "10.255.255.1", "connect_timeout_s": 15.0},
+            },
+            wait=False,
+        )
+        assert proxy.process.wait(10) == 2
+    said = proxy.log_path.read_text()
+    assert address in said
+    assert "gate_is_closed" not in said
+
+
+def test_who_connects_while_it_starts_waits(
+    start_proxy: StartProxy, mortal: Cluster
+) -> None:
+    port = free_port()
+    proxy = start_proxy(
+        mortal,
+        policy=PRODUCTION,
+        settings={
+            "listen": [f"127.0.0.1:{port}"],
+            "upstream": {"host": "10.255.255.1", "connect_timeout_s": 4.0},
+        },
+        wait=False,
+    )
+
+    def is_bound() -> bool:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port)),
+        ):
+            return True
+        return False
+
+    eventually(is_bound, 20)
+    assert not (proxy.folder / "ready.json").exists()
+    proxy.port = port
+    with pytest.raises(psycopg.OperationalError, match="does not serve now"):
+        psycopg.connect(proxy.dsn("developer"), connect_timeout=25)

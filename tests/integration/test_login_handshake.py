@@ -19,7 +19,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from proxy.auth.identities import Identities, Identity
-from proxy.auth.scram import ClientExchange, encode_nonce
+from proxy.auth.scram import encode_nonce
+from proxy.auth.scram_client import ClientExchange
 from proxy.auth.secrets import make_secret
 from proxy.errors import FrontendError
 from proxy.policy.decision import Decision

@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from proxy.demo import privileges
-from tests.fix_postgres import bin_dir, create_shop, new_cluster, run
+from tests.fix_postgres import bin_dir, furnish, new_cluster
 from tests.integration.rig import ENDLESS, Raw, eventually, metric, problems
 from tests.integration.test_cancel import Endless
 
@@ -91,12 +91,7 @@ def secured(clusters: Clusters, files: Files) -> Iterator[Cluster]:
     cluster.start()
     try:
         logins = clusters.logins(17)
-        for login in (logins.reader, logins.migrator):
-            run(
-                cluster.dsn(),
-                f"create role {login.user} login password '{login.password}'",
-            )
-        create_shop(cluster, logins, "shop")
+        furnish(cluster, logins)
         yield cluster
     finally:
         cluster.stop()

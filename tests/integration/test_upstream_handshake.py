@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from proxy.auth.scram import SaltedPasswords, encode_nonce
+from proxy.auth.scram import encode_nonce
+from proxy.auth.scram_client import SaltedPasswords
 from proxy.auth.secrets import make_secret, parse_secret
 from proxy.session.handshake import Send
 from proxy.session.upstream import UpstreamHandshake

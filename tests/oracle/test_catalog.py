@@ -18,6 +18,7 @@ from proxy.catalog.load import fingerprint, load
 from proxy.catalog.model import decode, encode
 from proxy.catalog.queries import SETTINGS
 from proxy.catalog.resolve import Resolver
+from proxy.cli.catalog import ByUrl
 from proxy.cli.offline import OfflineSession
 from proxy.policy.documents import load as load_policy
 from proxy.policy.evaluate import Policy
@@ -257,7 +258,7 @@ def catalog_of(dsn: str) -> Catalog:
     async def ask() -> Catalog:
         connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
         try:
-            return await load(connection)
+            return await load(ByUrl(connection))
         finally:
             await connection.close()
 
@@ -268,7 +269,7 @@ def fingerprint_of(dsn: str) -> str:
     async def ask() -> str:
         connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
         try:
-            return await fingerprint(connection)
+            return await fingerprint(ByUrl(connection))
         finally:
             await connection.close()
 

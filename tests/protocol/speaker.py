@@ -13,7 +13,7 @@ import ssl
 import struct
 from typing import TYPE_CHECKING, Self
 
-from proxy.auth.scram import ClientExchange
+from proxy.auth.scram_client import ClientExchange
 from tests.unit.session.playbook import client_lines, error_fields, frame
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from proxy import metrics as module
+from proxy import metric as metric_module, metrics as module
+from proxy.metric import Type
 from proxy.metrics import (
     DECISION_BUCKETS,
     TABLE,
@@ -108,7 +109,7 @@ def test_names_follow_the_habits_of_prometheus() -> None:
         assert (metric.type == "counter") == metric.name.endswith("_total")
         assert bool(metric.buckets) == (metric.type == "histogram")
         assert metric.help.endswith(".")
-        assert metric.type in get_args(module.Type)
+        assert metric.type in get_args(Type)
 
 
 def test_workers_add_up() -> None:
@@ -147,6 +148,7 @@ def test_what_is_no_snapshot_is_refused() -> None:
 
 def test_series_have_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SERIES", 3)
+    monkeypatch.setattr(metric_module, "MAX_SERIES", 3)
     metrics = Metrics(version="1", started=0.0)
     for number in range(10):
         metrics.tally.statement(f"r{number}", "read", rule=f"x{number}", decision_s=0)
@@ -159,3 +161,15 @@ def test_series_have_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     histograms = shown.histograms["pgwarden_statement_seconds"]
     assert len(histograms) == 4
     assert sum(sum(counts) for _, counts, _ in histograms) == 10
+
+
+def test_hosts_and_findings_are_counted() -> None:
+    metrics = Metrics(version="1", started=0.0)
+    metrics.upstream.failover("connect")
+    metrics.upstream.hosts_down = 1
+    metrics.upstream.critical_findings = 2
+    both = merge([metrics.snapshot(0.0), metrics.snapshot(0.0)])
+    assert value(both, "pgwarden_upstream_failovers_total", "connect") == 2
+    # Every worker sees the same hosts.
+    assert value(both, "pgwarden_upstream_hosts_down") == 1
+    assert value(both, "pgwarden_doctor_critical_findings") == 2

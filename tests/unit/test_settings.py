@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,10 +98,43 @@ def test_a_password_comes_from_one_place(tmp_path: Path) -> None:
         settings(tmp_path, twice)
 
 
-def test_a_missing_password_variable_is_named_and_not_its_value(tmp_path: Path) -> None:
-    login = settings(tmp_path).upstream.logins["reader"]
-    with pytest.raises(ConfigError, match='"PW" is not set'):
-        login.password()
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("host: db.example.com", "port: 5433", 'give "host" or "hosts"'),
+        ("host: db.example.com", "host: a\n  hosts: [b]", 'give "host" or "hosts"'),
+        ("host: db.example.com", 'hosts: ["a:0"]', "is not of the form"),
+        ("host: db.example.com", "hosts: [a, a]", "named twice"),
+        ("host: db.example.com", "host: db:5433", "of the form of an address"),
+        ("password_env: PW", "certificate: c.pem", 'both "certificate" and "key"'),
+        ("password_env: PW", "password_command: []", "names no program"),
+        ("password_env: PW", "password_command: [gcloud]", "not a full path"),
+        (
+            "password_env: PW",
+            'password_command: [/bin/echo, "{identity}"]',
+            'only if it is in "user"',
+        ),
+        ("password_env: PW", "target_session_attrs: master", "target_session_attrs"),
+        ("  databases", "  tls: {channel_binding: require, mode: prefer}\n  databases",
+         'needs TLS, and the mode is "prefer"'),
+    ],
+)  # fmt: skip
+def test_an_upstream_that_makes_no_sense(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in MINIMAL
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        settings(tmp_path, MINIMAL.replace(old, new))
+
+
+def test_several_hosts(tmp_path: Path) -> None:
+    text = 'hosts: [a, "b:5433", "[::1]:5434", "::1", 10.0.0.1]'
+    found = settings(tmp_path, MINIMAL.replace("host: db.example.com", text)).upstream
+    assert found.addresses == (
+        ("a", 5432), ("b", 5433), ("::1", 5434), ("::1", 5432), ("10.0.0.1", 5432),
+    )  # fmt: skip
+    one = MINIMAL.replace("db.example.com", '"::1"')
+    assert settings(tmp_path, one).upstream.addresses == (("::1", 5432),)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,8 @@ import base64
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from proxy.auth.scram import (
-    MAX_MESSAGE,
-    ClientExchange,
-    KeyRequest,
-    SaltedPasswords,
-    ServerExchange,
-    encode_nonce,
-)
+from proxy.auth.scram import MAX_MESSAGE, ServerExchange, encode_nonce
+from proxy.auth.scram_client import ClientExchange, KeyRequest, SaltedPasswords
 from proxy.auth.secrets import ScramSecret, make_secret
 from proxy.errors import BackendError, FrontendError
 
@@ -264,6 +258,27 @@ def test_any_server_bytes_raise_the_typed_error_only(data: bytes) -> None:
     one.respond(one.challenge(server(CHEAP).first(one.first())).derive())
     with pytest.raises(BackendError):
         one.verify(data)
+
+
+def test_the_channel_is_part_of_what_is_proven() -> None:
+    one = client()
+    assert one.first(b"hash", is_offered=True).startswith(b"p=tls-server-end-point,,n=")
+    nonce = CLIENT_NONCE + b"more"
+    asked = one.challenge(b"r=" + nonce + b",s=" + base64.b64encode(SALT) + b",i=1")
+    answer = one.respond(asked.derive())
+    bound = base64.b64encode(b"p=tls-server-end-point,,hash")
+    assert answer.startswith(b"c=" + bound + b",r=" + nonce + b",p=")
+
+
+def test_a_server_without_it_is_logged_in_to_all_the_same() -> None:
+    assert meet_with(b"hash") is not None
+
+
+def meet_with(binding: bytes) -> bytes | None:
+    """A server that knows no channel binding, and a client that does."""
+    one, other = client(), server(CHEAP)
+    asked = one.challenge(other.first(one.first(binding, is_offered=False)))
+    return other.final(one.respond(asked.derive()))
 
 
 def test_a_nonce_is_printable() -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from proxy.console.app import HEADERS, admin_app, admin_server, listen
@@ -69,6 +70,28 @@ async def test_readiness_names_what_is_missing() -> None:
     status, _, body = await get("/readyz", problems=["upstream is unreachable"])
     assert status == 503
     assert json.loads(body)["problems"] == ["upstream is unreachable"]
+
+
+async def test_what_only_needs_a_look_keeps_it_ready() -> None:
+    async def nothing() -> Sequence[str]:
+        return []
+
+    async def warned() -> Sequence[str]:
+        return ["host b is down"]
+
+    async def numbers() -> Snapshot:
+        return Metrics(version="1", started=0.0).snapshot(0.0)
+
+    app = admin_app(snapshot=numbers, problems=nothing, warnings=warned)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://admin"
+    ) as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready", "problems": [], "warnings": ["host b is down"],
+    }  # fmt: skip
 
 
 async def test_the_page_is_plain_and_escaped() -> None:

@@ -15,10 +15,9 @@ from proxy.server.upstream_users import (
     Key,
     catalog_login,
     keys,
-    passwords,
     resolved,
 )
-from proxy.settings import CatalogSettings, UpstreamLogin, UpstreamSettings
+from proxy.settings_upstream import CatalogSettings, UpstreamLogin, UpstreamSettings
 
 PERSONAL = UpstreamLogin(
     user="pgw_{identity}", password_file=Path("/s/{identity}/password")
@@ -45,6 +44,18 @@ def test_a_plain_name_fits(name: str) -> None:
     assert login.user == f"pgw_{name}"
     assert login.password_file == Path(f"/s/{name}/password")
     assert resolved(UpstreamLogin(user="all"), "Any thing").user == "all"
+
+
+def test_a_name_in_a_certificate_and_a_command() -> None:
+    login = UpstreamLogin(
+        user="{identity}",
+        certificate=Path("/s/{identity}.crt"),
+        key=Path("/s/{identity}.key"),
+        password_command=("/bin/token", "--query={.token}", "--for={identity}"),
+    )
+    found = resolved(login, "ana")
+    assert (found.certificate, found.key) == (Path("/s/ana.crt"), Path("/s/ana.key"))
+    assert found.password_command == ("/bin/token", "--query={.token}", "--for=ana")
 
 
 @pytest.mark.parametrize(
@@ -111,21 +122,3 @@ def test_the_catalog_is_asked_for_by_a_login_that_all_share() -> None:
             logins={"reader": PERSONAL},
             catalog=CatalogSettings(login="reader"),
         )
-
-
-def test_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "ana").write_text("of ana\n")
-    logins = {
-        "reader": UpstreamLogin(
-            user="{identity}", password_file=tmp_path / "{identity}"
-        ),
-        "other": UpstreamLogin(user="o_{identity}", password_env="SECRET_{identity}"),
-    }
-    monkeypatch.setenv("SECRET_bob", "of bob")
-    settings = UpstreamSettings(host="h", logins=logins)
-    ana, bob = Key("reader", "ana"), Key("other", "bob")
-    assert passwords(settings, (ana, bob)) == {ana: "of ana", bob: "of bob"}
-    with pytest.raises(ConfigError, match="no-file") as error:
-        passwords(settings, (Key("reader", "no-file"), Key("other", "no-variable")))
-    assert "SECRET_no-variable" in str(error.value)
-    assert "of ana" not in str(error.value)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from proxy.auth.identities import Identities, Identity
-from proxy.auth.scram import ClientExchange
+from proxy.auth.scram_client import ClientExchange
 from proxy.auth.secrets import make_secret
 from proxy.policy.decision import Decision
 from proxy.session.handshake import Send, StartTls

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from proxy.auth.scram import SaltedPasswords, ServerExchange
+from proxy.auth.scram import ServerExchange
+from proxy.auth.scram_client import SaltedPasswords
 from proxy.auth.secrets import make_secret
 from proxy.errors import ErrorReport
 from proxy.session.handshake import Send, StartTls
@@ -19,7 +20,7 @@ from proxy.session.upstream_effects import (
     UpstreamReady,
     UpstreamRefused,
 )
-from proxy.session.upstream_plan import TlsMode, UpstreamPlan
+from proxy.session.upstream_plan import ChannelBinding, TlsMode, UpstreamPlan
 from proxy.wire import codes, messages
 from proxy.wire.errors_wire import encode_error, encode_notice
 from proxy.wire.startup import SSLRequest, StartupMessage, decode_first_packet
@@ -35,7 +36,8 @@ PLAN = UpstreamPlan(
     min_iterations=1,
 )
 OK = messages.AuthenticationOk().encode()
-SASL = messages.AuthenticationSASL(("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")).encode()
+SASL = messages.AuthenticationSASL(("SCRAM-SHA-256",)).encode()
+BOTH = messages.AuthenticationSASL(("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")).encode()
 KEY = messages.BackendKeyData(77, b"keys").encode()
 READY = messages.ReadyForQuery(codes.IDLE).encode()
 REPORTED = {
@@ -177,6 +179,65 @@ def test_a_wrong_password_of_ours_is_not_blamed_on_the_client() -> None:
     refused = Server(handshake(), password="wrong").run().refused
     assert refused.report.sqlstate == "08004"
     assert "28P01" in refused.operator_note
+
+
+def over_tls(
+    mode: ChannelBinding, binding: bytes = b"hash"
+) -> Callable[[bytes], list[Effect]]:
+    """A handshake that waits for the server's word, over TLS."""
+    plan = replace(PLAN, tls_mode=TlsMode.VERIFY_FULL, channel_binding=mode)
+    up = handshake(plan)
+    up.start()
+    up.receive(b"S")
+    up.tls_started(binding)
+    return up.receive
+
+
+def first_of(effects: list[Effect]) -> messages.SASLInitialResponse:
+    (sent,) = effects
+    assert isinstance(sent, Send), sent
+    return messages.SASLInitialResponse.decode(sent.data[5:])
+
+
+@pytest.mark.parametrize(
+    ("mode", "binding", "offer", "mechanism", "header"),
+    [
+        ("prefer", b"hash", BOTH, "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,"),
+        ("require", b"hash", BOTH, "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,"),
+        ("disable", b"hash", BOTH, "SCRAM-SHA-256", b"n,,"),
+        # Whoever takes the offer away is found out by the server, which sees the "y".
+        ("prefer", b"hash", SASL, "SCRAM-SHA-256", b"y,,"),
+        # A certificate whose signature has no hash binds nothing.
+        ("prefer", b"", BOTH, "SCRAM-SHA-256", b"n,,"),
+    ],
+)
+def test_channel_binding_is_used_where_it_is_offered(
+    mode: str, binding: bytes, offer: bytes, mechanism: str, header: bytes
+) -> None:
+    first = first_of(over_tls(ChannelBinding(mode), binding)(offer))
+    assert first.mechanism == mechanism
+    assert first.data is not None
+    assert first.data.startswith(header + b"n=,r=")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SASL,
+        OK,
+        messages.AuthenticationMD5(b"salt").encode(),
+        messages.AuthenticationCleartext().encode(),
+    ],
+)
+def test_required_channel_binding_takes_nothing_else(answer: bytes) -> None:
+    refused = last(over_tls(ChannelBinding.REQUIRE)(answer))
+    assert "require channel binding" in refused.operator_note
+    refused = last(over_tls(ChannelBinding.REQUIRE, b"")(BOTH))
+    assert "require channel binding" in refused.operator_note
+
+
+def test_channel_binding_without_tls_is_a_lie() -> None:
+    assert "without TLS" in last(begun().receive(BOTH)).operator_note
 
 
 def test_notices_and_notice_of_a_lower_version_are_taken() -> None:

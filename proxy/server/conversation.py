@@ -1,9 +1,9 @@
 """Simple queries over a connection that pgwarden itself has dialled.
 
-The doctor must be let in exactly as a session is: same packet, same TLS, same refusal
-to show a password. (asyncpg would send it in clear to whoever asks.) So it dials with
-`proxy.server.dial`, and all that is left to do is to send a Query and read what comes.
- Next: `proxy.doctor.probes`.
+Doctor and catalogs must be let in exactly as a session is: same packet, same hosts,
+same TLS, same refusal to show a password. (asyncpg would send it in clear to whoever
+asks.) So they dial with `proxy.server.dial`, and all that is left to do is to send a
+Query and read what comes. Next: `proxy.server.catalogs`, `proxy.doctor.probes`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from proxy.server.dial import Dialled
+    from proxy.server.handshake_side import Dialled
 
 MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 """Of one answer: an access control list of every object of a very large database."""
