@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.auth.client_certificates import read_revocations
+from proxy.auth.client_certificates import (
+    read_client_certificate,
+    read_revocations,
+)
 from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from proxy.auth.client_certificates import Revocations
+    from proxy.auth.client_certificates import ClientCertificate, Revocations
     from proxy.server.server import Server
+    from proxy.session.login_effects import LoginRequest
     from proxy.settings import TlsSettings
 
 _log = structlog.get_logger("tls")
@@ -40,8 +44,15 @@ def ask_for_certificates(
     if settings.client_ca is None:
         raise ConfigError('the settings have no "tls.client_ca"')
     _load(context, settings.client_ca, "client CA")
+    if not context.cert_store_stats()["x509_ca"]:
+        raise ConfigError(
+            f'client CA file "{settings.client_ca}" holds no certificate of an '
+            "authority"
+        )
     context.verify_mode = ssl.CERT_OPTIONAL
-    # A session that is taken up again brings a certificate that nobody looks at anew.
+    # A session that is taken up again brings a certificate that OpenSSL does not look
+    # at anew. Without tickets that happens in TLS 1.2 alone, and within this context:
+    # a reload ends it, and time is looked at below and in `by_certificate`.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     if settings.client_crl is None:
@@ -68,29 +79,45 @@ def _load(context: ssl.SSLContext, path: Path, what: str) -> None:
         ) from error
 
 
+def shown_in(
+    made: ssl.SSLObject, revocations: Revocations | None, now: datetime
+) -> ClientCertificate | None:
+    """The certificate that a client has shown in its handshake, if it counts."""
+    der = made.getpeercert(binary_form=True)
+    if not der or _is_outdated(revocations, now):
+        return None
+    return read_client_certificate(der)
+
+
+def _is_outdated(revocations: Revocations | None, now: datetime) -> bool:
+    end = None if revocations is None else revocations.next_update
+    return end is not None and now > end
+
+
 def warn_if_outdated(revocations: Revocations | None, now: datetime) -> None:
     """Tell the operator why no client certificate counts any more."""
-    end = None if revocations is None else revocations.next_update
-    if end is not None and now > end:
+    if revocations is not None and _is_outdated(revocations, now):
         _log.error(
             "revocation_list_outdated",
-            good_until=f"{end:%Y-%m-%d %H:%M} UTC",
+            good_until=f"{revocations.next_update:%Y-%m-%d %H:%M} UTC",
             so="no client certificate counts until there is a newer one",
         )
 
 
-def end_revoked(server: Server) -> int:
-    """End the sessions of certificates that were taken back; how many these were."""
+def revoked(server: Server, request: LoginRequest) -> str:
+    """Why the certificate of a client counts no longer, "" if it does, or has none."""
     revocations = None if server.tls is None else server.tls.revocations
-    if revocations is None:
-        return 0
-    ended = 0
+    certificate = request.certificate
+    if revocations is None or certificate is None or not revocations.name(certificate):
+        return ""
+    return f'the client certificate "{certificate.subject}" was revoked'
+
+
+def end_revoked(server: Server) -> None:
+    """End the sessions of certificates that were taken back."""
     for link in list(server.links):
-        certificate = link.request.certificate
-        if certificate is not None and revocations.name(certificate):
-            link.expel(f'the client certificate "{certificate.subject}" was revoked')
-            ended += 1
-    return ended
+        if reason := revoked(server, link.request):
+            link.expel(reason)
 
 
 def said_of(error: Exception) -> str:
