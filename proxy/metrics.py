@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from proxy.issuer_metrics import ISSUER_TABLE, IssuerMetrics
 from proxy.metric import MAX_SERIES, Counted as _Counted, Labels, Metric
 from proxy.tally import Tally
 from proxy.upstream_metrics import UPSTREAM_TABLE, UpstreamMetrics
@@ -109,6 +110,7 @@ TABLE: Final = (
            "How late the event loop ran a timer, worst of the last interval.",
            merge="max"),
     *UPSTREAM_TABLE,
+    *ISSUER_TABLE,
 )  # fmt: skip
 """The order is that of the exposition and of docs/reference/metrics.md."""
 
@@ -180,6 +182,7 @@ class Metrics:
         self.policy_version = ""
         self.audit = AuditCounters()
         self.upstream = UpstreamMetrics()
+        self.issuers = IssuerMetrics()
         self.bytes_received = 0
         self.bytes_sent = 0
         self.upstream_open = 0
@@ -297,6 +300,7 @@ class Metrics:
                 {(self.policy_version,): 1} if self.policy_version else {}
             ),
             **self.upstream.values(),
+            **self.issuers.values(),
         }
         values: dict[str, list[tuple[list[str], float]]] = {
             name: [([], value)] for name, value in one.items()

@@ -22,7 +22,9 @@ from proxy.metrics import Metrics
 from proxy.server.client_tls import warn_if_outdated
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
+from proxy.server.fetch import client_for
 from proxy.server.follow import Follower, look
+from proxy.server.issuers import Issuers
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_hosts, watch_upstream
 from proxy.server.server import Server
@@ -84,6 +86,9 @@ async def serve_sessions(
     tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
     dialler.hosts.passed_over = metrics.upstream.failover
+    issuers = Issuers(
+        settings.issuers, tasks=tasks, counters=metrics.issuers, clock=time.monotonic
+    )
     # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
         settings.audit.folder,
@@ -102,6 +107,7 @@ async def serve_sessions(
         tasks=tasks,
         sources=sources,
         tls=tls,
+        issuers=issuers,
         worker=worker,
         gate=gate,
     )
@@ -120,13 +126,7 @@ async def serve_sessions(
     server.stop = stopping.set
     loop.add_signal_handler(signal.SIGHUP, follower.now)
     listeners = [Listener(server, listening) for listening in sockets]
-    keeping = [
-        tasks.spawn(follower.follow()),
-        tasks.spawn(sweep(server)),
-        tasks.spawn(watch_upstream(server)),
-        tasks.spawn(watch_hosts(server)),
-        tasks.spawn(server.catalogs.follow(settings.upstream.catalog.refresh_s)),
-    ]
+    keeping = _keep(server, follower)
     _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)
     # What was made up to here stays; what a statement makes rarely forms cycles.
     gc.collect()
@@ -141,8 +141,25 @@ async def serve_sessions(
     for task in keeping:
         task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
+    await issuers.close()
     committer.close()
     _log.info("stopped")
+
+
+def _keep(server: Server, follower: Follower) -> list[asyncio.Task[None]]:
+    """What goes on beside the sessions, until the end."""
+    refresh_s = server.settings.upstream.catalog.refresh_s
+    return [
+        server.tasks.spawn(each)
+        for each in (
+            follower.follow(),
+            sweep(server),
+            watch_upstream(server),
+            watch_hosts(server),
+            server.issuers.follow(),
+            server.catalogs.follow(refresh_s),
+        )
+    ]
 
 
 async def _drain(server: Server, hurry: asyncio.Event) -> None:
@@ -172,6 +189,8 @@ def check_sources(settings: Settings) -> Sources:
     """
     sources = read_sources(settings)
     _frontend_tls(settings, sources)
+    for issuer in settings.issuers.values():
+        client_for(issuer.ca)
     Dialler(settings.upstream, tasks=Tasks(), keys=sources.keys)
     return sources
 

@@ -147,8 +147,8 @@ def test_what_is_no_snapshot_is_refused() -> None:
 
 
 def test_series_have_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SERIES", 3)
     monkeypatch.setattr(metric_module, "MAX_SERIES", 3)
+    monkeypatch.setattr(module, "MAX_SERIES", 3)
     metrics = Metrics(version="1", started=0.0)
     for number in range(10):
         metrics.tally.statement(f"r{number}", "read", rule=f"x{number}", decision_s=0)
@@ -173,3 +173,17 @@ def test_hosts_and_findings_are_counted() -> None:
     # Every worker sees the same hosts.
     assert value(both, "pgwarden_upstream_hosts_down") == 1
     assert value(both, "pgwarden_doctor_critical_findings") == 2
+
+
+def test_issuers_and_their_tokens_are_counted() -> None:
+    metrics = Metrics(version="1", started=0.0)
+    metrics.issuers.token("forge", "ok")
+    metrics.issuers.token("forge", "expired")
+    metrics.issuers.fetch("forge", is_ok=False)
+    metrics.issuers.ages = lambda: {"forge": 61.7}
+    shown = metrics.snapshot(0.0)
+    assert value(shown, "pgwarden_tokens_total", "forge", "expired") == 1
+    assert value(shown, "pgwarden_issuer_fetches_total", "forge", "failed") == 1
+    both = merge([shown, shown])
+    assert value(both, "pgwarden_tokens_total", "forge", "ok") == 2
+    assert value(both, "pgwarden_issuer_keys_age_seconds", "forge") == 61
