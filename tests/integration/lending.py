@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import yaml
 
 from proxy.demo import roles
-from proxy.demo.config import Person, identities_document
+from proxy.demo.config import Person
 from proxy.demo.postgres import url
 from tests.clients.terminal import PROMPT, Terminal, terminal
 from tests.fix_postgres import bin_dir, run
-from tests.fix_proxy import ungated_text
+from tests.fix_proxy import identities_document, ungated_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,8 +92,6 @@ class House:
 
 
 def write_identities(path: Path, changed: dict[str, dict[str, Any]]) -> None:
-    import yaml  # noqa: PLC0415
-
     document = yaml.safe_load(identities_document(tuple(PEOPLE.values())))
     for entry, person in zip(document["identities"], PEOPLE.values(), strict=True):
         entry.update(changed.get(person.user, {}))
