@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from proxy.access_settings import AccessSettings
 from proxy.addresses import Address
 from proxy.errors import ConfigError, reason_of
 from proxy.issuer_settings import IssuerSettings
@@ -21,6 +22,7 @@ from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
 from proxy.settings_section import Section
 from proxy.settings_upstream import UpstreamSettings
+from proxy.store_settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,9 +183,13 @@ class Settings(Section):
         "log-in; without it, nowhere.",
     )
     policy: Path = Field(description="The policy document. Read again when it changes.")
-    identities: Path = Field(
-        description="The identities document. Read again when it changes."
+    identities: Path | None = Field(
+        default=None,
+        description="The identities document. Read again when it changes. Without it, "
+        "they are in the store.",
     )
+    store: StoreSettings | None = None
+    access: AccessSettings = AccessSettings()
     audit: AuditSettings
     tls: TlsSettings | None = None
     issuers: dict[str, IssuerSettings] = Field(
@@ -200,9 +206,21 @@ class Settings(Section):
         "and process ids; removed at the end.",
     )
 
+    @model_validator(mode="after")
+    def _somebody_may_come_in(self) -> Self:
+        if self.identities is None and self.store is None:
+            raise ValueError(
+                'give "identities", a file, or "store", where they are kept'
+            )
+        return self
+
     def resolved(self, base: Path) -> Self:
         """The same with relative paths taken from `base`, the file's folder."""
-        return _resolve(self, base.absolute())
+        resolved = _resolve(self, base.absolute())
+        if resolved.store is None:
+            return resolved
+        store = resolved.store.resolved(base.absolute())
+        return resolved.model_copy(update={"store": store})
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -256,7 +274,7 @@ def _resolve(model: M, base: Path) -> M:
         value = getattr(model, name)
         if isinstance(value, Path):
             changed[name] = base / value.expanduser()
-        elif isinstance(value, Section):
+        elif isinstance(value, BaseModel):
             changed[name] = _resolve(value, base)
         elif isinstance(value, dict):
             changed[name] = {

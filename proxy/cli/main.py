@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "catalog": "catalog_app",
     "identity": "identity_app",
     "login": "login",
+    "access": "access_app",
     "audit": "audit_app",
 }
 """Each command, in the order of the help, and what it is called in its file."""

@@ -26,6 +26,7 @@ from proxy.logs import configure
 from proxy.server import report
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
 from proxy.server.gate import Gate
+from proxy.server.mock_key import mock_key
 from proxy.server.run import (
     check_sources,
     open_sockets,
@@ -95,6 +96,7 @@ def serve(
         return
     allow_descriptors()
     sources = check_sources(settings)
+    key = mock_key(settings)
     # Before the database is asked, which takes a while: a port that is taken is told at
     # once, and who connects meanwhile waits in the queue of the socket.
     sockets = open_sockets(settings)
@@ -108,11 +110,11 @@ def serve(
     try:
         if settings.workers == 1:
             uvloop.run(
-                _serve_alone(settings, sockets, admin_socket, Gate(passed.version))
+                _serve_alone(settings, sockets, admin_socket, Gate(passed.version), key)
             )
         else:
             command = _worker_command(config, passed)
-            uvloop.run(_supervise(command, settings, sockets, admin_socket))
+            uvloop.run(_supervise(command, settings, sockets, admin_socket, key))
     finally:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)
@@ -143,6 +145,7 @@ async def _serve_alone(
     sockets: list[socket.socket],
     admin_socket: socket.socket | None,
     gate: Gate,
+    key: bytes,
 ) -> None:
     """One process does everything."""
 
@@ -162,7 +165,7 @@ async def _serve_alone(
             write_ready_file(settings, sockets, admin_socket, [os.getpid()])
             yield
 
-    await serve_sessions(settings, sockets, gate=gate, around=around)
+    await serve_sessions(settings, sockets, mock_key=key, gate=gate, around=around)
 
 
 async def _supervise(
@@ -170,6 +173,7 @@ async def _supervise(
     settings: Settings,
     sockets: list[socket.socket],
     admin_socket: socket.socket | None,
+    key: bytes,
 ) -> None:
     """This process is the parent of several workers."""
 
@@ -188,6 +192,7 @@ async def _supervise(
         settings.workers,
         sockets,
         command=command,
+        mock_key=key,
         drain_timeout_s=settings.limits.drain_timeout_s,
     )
     await supervisor.run(around)

@@ -1,7 +1,8 @@
 """Where a demo keeps its things: a throw-away folder, and the --data-dir if given.
 
-What is asked to be kept (Postgres data, audit log, passwords) goes to the data folder,
-everything else dies with the demo. Imports `privileges`. Next: `proxy.demo.run`.
+What is asked to be kept (Postgres data, audit log, store, passwords) goes to the data
+folder, everything else dies with the demo. Imports `privileges`. Next:
+`proxy.demo.run`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Passwords:
     developer: str = field(default_factory=_password, repr=False)
     deployer: str = field(default_factory=_password, repr=False)
     auditor: str = field(default_factory=_password, repr=False)
+    writer: str = field(default_factory=_password, repr=False)
+    lead: str = field(default_factory=_password, repr=False)
 
 
 class DemoFolder:
@@ -63,6 +66,11 @@ class DemoFolder:
         return self.kept / "audit"
 
     @property
+    def store(self) -> Path:
+        """The file of the store: who may log in, and what is lent."""
+        return self.kept / "store" / "pgwarden.db"
+
+    @property
     def postgres(self) -> Path:
         """The embedded Postgres' data."""
         return self.kept / "postgres"
@@ -71,7 +79,8 @@ class DemoFolder:
         try:
             if self._data_dir is not None:
                 self._open_kept(self._data_dir)
-            self.audit.mkdir(mode=0o700, exist_ok=True)
+            for place in (self.audit, self.store.parent):
+                place.mkdir(mode=0o700, exist_ok=True)
         except BaseException:
             self.__exit__()
             raise
@@ -105,12 +114,17 @@ class DemoFolder:
         state = self.kept / _STATE
         if state.exists():
             self.passwords = _read_state(state)
+            self._write_state(state)
             return
         if any(self.kept.iterdir()):
             raise ConfigError(
                 f'"{folder}" holds other things than a demo\'s data',
                 hint="name a new or an empty folder",
             )
+        self._write_state(state)
+
+    def _write_state(self, state: Path) -> None:
+        # Again for a folder of an earlier version, which knew fewer passwords.
         content = {"version": _STATE_VERSION, "passwords": asdict(self.passwords)}
         write_private(state, json.dumps(content, indent=2) + "\n")
 

@@ -240,6 +240,8 @@ class Entrance(asyncio.Protocol):
         await server.gate.settled(server.policy, GATE_WAIT_S)
         refusal = unserved(server.settings.upstream, request.database)
         refusal = refusal or server.gate.refusal(server.policy)
+        if refusal is None and server.stored is not None:
+            refusal = server.stored.watch.refusal()
         if refusal is None:
             place = server.slots.problem(request, server.policy)
             if place is not None:
@@ -306,7 +308,8 @@ class Entrance(asyncio.Protocol):
     def _put_out(self, request: LoginRequest) -> str:
         """Why what was read since the proof ends it, as it would end a session."""
         server = self._server
-        reason = why_out(request, server.policy, server.identities)
+        now = datetime.now(UTC)
+        reason = why_out(request, server.policy, server.identities, now)
         return reason or revoked(server, request)
 
     # --- out -----------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy.audit.writer import ChainWriter
+from proxy.errors import UnavailableError
 from proxy.metrics import Metrics
 from proxy.server.client_tls import warn_if_outdated
 from proxy.server.committer import Committer
@@ -27,6 +28,7 @@ from proxy.server.follow import Follower, look
 from proxy.server.issuers import Issuers
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_hosts, watch_upstream
+from proxy.server.reload import tell_left_out
 from proxy.server.server import Server
 from proxy.server.sources import read_sources, source_paths
 from proxy.server.sweep import sweep
@@ -35,11 +37,12 @@ from proxy.server.tls import frontend_tls, refuse_outdated
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from proxy.server.gate import Gate
     from proxy.server.sources import Sources
+    from proxy.server.stored import Stored
     from proxy.server.tls import FrontendTls
     from proxy.settings import Settings
 
@@ -49,6 +52,7 @@ DRAIN_LOOK_EVERY_S = 0.02
 FAREWELL_WITHIN_S = 2.0
 """How long the upstream may take, at the very end, to stop what was cancelled."""
 FINISH_WITHIN_S = 5.0
+STORE_RETRY_S = 1.0
 GC_THRESHOLDS = (50_000, 20, 50)
 """Python's default of 700 makes the collector walk the verdict caches many times a
 second: a fifth of the time of a statement."""
@@ -59,7 +63,7 @@ async def serve_sessions(
     sockets: list[socket.socket],
     *,
     worker: int = 0,
-    mock_key: bytes | None = None,
+    mock_key: bytes,
     gate: Gate | None = None,
     around: Callable[[Server], AbstractAsyncContextManager[None]],
 ) -> None:
@@ -69,20 +73,40 @@ async def serve_sessions(
         settings: how.
         sockets: where to listen.
         worker: number of this process among the workers.
-        mock_key: key to the salts of unknown names; None makes one up.
+        mock_key: key to the salts of unknown names, the same in all workers.
         gate: lets sessions in; None begins with a closed one.
         around: what else runs while it serves, entered once clients can come in.
 
     Raises:
         ConfigError: something of the settings can't be used.
     """
-    loop = asyncio.get_running_loop()
+    stored = await _opened(settings)
+    try:
+        server, follower = _made(
+            settings, stored, worker=worker, mock_key=mock_key, gate=gate
+        )
+        await _serve(server, follower, sockets, around)
+    finally:
+        if stored is not None:
+            await stored.close()
+
+
+def _made(
+    settings: Settings,
+    stored: Stored | None,
+    *,
+    worker: int,
+    mock_key: bytes,
+    gate: Gate | None,
+) -> tuple[Server, Follower]:
+    """The server, and who notices that its files have changed."""
     wall_clock = time.time  # noqa: TID251 - this is where the clock is injected
+    loop = asyncio.get_running_loop()
     metrics = Metrics(version=version("pgwarden"), started=time.monotonic())
     tasks = Tasks()
     paths = source_paths(settings)
     seen = look(paths)
-    sources = read_sources(settings)
+    sources = read_sources(settings, stored.roll if stored is not None else None)
     tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
     dialler.hosts.passed_over = metrics.upstream.failover
@@ -111,9 +135,21 @@ async def serve_sessions(
         worker=worker,
         gate=gate,
     )
-    if mock_key is not None:
-        server.mock_key = mock_key
-    follower = Follower(paths, server.reload, known=seen)
+    server.mock_key = mock_key
+    server.stored = stored
+    tell_left_out(sources)
+    return server, Follower(paths, server.reload, known=seen)
+
+
+async def _serve(
+    server: Server,
+    follower: Follower,
+    sockets: list[socket.socket],
+    around: Callable[[Server], AbstractAsyncContextManager[None]],
+) -> None:
+    """From the first client until everybody has gone."""
+    loop, tasks, stored = server.loop, server.tasks, server.stored
+    loans = await _loans(server, stored)
     stopping = asyncio.Event()
     hurry = asyncio.Event()
 
@@ -127,7 +163,9 @@ async def serve_sessions(
     loop.add_signal_handler(signal.SIGHUP, follower.now)
     listeners = [Listener(server, listening) for listening in sockets]
     keeping = _keep(server, follower)
-    _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)
+    keeping += [tasks.spawn(work) for work in loans]
+    listen = [_shown(each) for each in sockets]
+    _log.info("serving", listen=listen, worker=server.worker)
     # What was made up to here stays; what a statement makes rarely forms cycles.
     gc.collect()
     gc.freeze()
@@ -141,8 +179,8 @@ async def serve_sessions(
     for task in keeping:
         task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
-    await issuers.close()
-    committer.close()
+    await server.issuers.close()
+    server.committer.close()
     _log.info("stopped")
 
 
@@ -158,8 +196,38 @@ def _keep(server: Server, follower: Follower) -> list[asyncio.Task[None]]:
             watch_hosts(server),
             server.issuers.follow(),
             server.catalogs.follow(refresh_s),
+            *(server.stored.works(server) if server.stored is not None else ()),
         )
     ]
+
+
+async def _opened(settings: Settings) -> Stored | None:
+    if settings.store is None:
+        return None
+    # Whoever has no store does not load its libraries.
+    from proxy.server.stored import Stored  # noqa: PLC0415 - see above
+
+    is_told = False
+    while True:
+        try:
+            return await Stored.open(settings.store, time.perf_counter)
+        except UnavailableError as error:
+            # The parent could read it when it started. A worker that takes the place
+            # of another one waits: ending would end those that serve.
+            if not is_told:
+                _log.error("store_unavailable", problem=error.message)
+                is_told = True
+            await asyncio.sleep(STORE_RETRY_S)
+
+
+async def _loans(
+    server: Server, stored: Stored | None
+) -> list[Coroutine[object, object, None]]:
+    if stored is None:
+        return []
+    from proxy.server.loans import lend  # noqa: PLC0415 - as above
+
+    return await lend(server, stored)
 
 
 async def _drain(server: Server, hurry: asyncio.Event) -> None:

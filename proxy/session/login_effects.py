@@ -44,6 +44,8 @@ class LoginRequest:
         certificate: the client certificate that was part of the proof.
         max_session_s: how long the session may last by its proof; 0 for ever.
         token: which tokens proved the identity, where it was proven by one.
+        own_role: the identity's own role, where `role` is lent to it.
+        grant: id of what lends it; "" for a role of its own.
     """
 
     identity: str
@@ -61,6 +63,8 @@ class LoginRequest:
     certificate: ClientCertificate | None = None
     max_session_s: float = 0.0
     token: TokenEntry | None = None
+    own_role: str = ""
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,10 @@ Effect = (
 )
 
 
+def _own_role(_identity: str, own_role: str) -> tuple[str, str]:
+    return own_role, ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRules:
     """What the shell knows and the login does not.
@@ -113,6 +121,8 @@ class LoginRules:
         tls_available: there is a certificate, so SSLRequest is answered with S.
         plaintext_allowed: this connection may stay in plain text (it is loopback).
         may_login: (role, database) → whether this role may have an SQL session.
+        lent: (identity, its own role) → the role it acts as, and the grant that lends
+            it; "" for its own.
         judge_setting: (role, wish, name, value) → whether a start-up setting of the
             wish is allowed.
         ways: how a client may log in, and a stranger in its place.
@@ -123,3 +133,4 @@ class LoginRules:
     may_login: Callable[[str, str], Decision]
     judge_setting: Callable[[str, Wish, str, str], Decision]
     ways: Callable[[Knock], Ways] = everyone_by_password
+    lent: Callable[[str, str], tuple[str, str]] = _own_role
