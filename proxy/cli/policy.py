@@ -1,4 +1,4 @@
-"""`pgwarden policy test|show|lint|suggest`: is the policy what we think it is?
+"""`pgwarden policy test|show|lint|suggest|login`: is the policy what we think it is?
 
 `proxy.cli.main` adds `policy_app`. Exit status: 0 fine, 1 a case failed or the lint
 found something, 2 usage or a file that does not load. Next: `proxy.cli.cases`.
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli.cases import run_tests
+from proxy.cli.login_trial import try_login
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import load_policy
 from proxy.cli.options import PolicyFile
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 policy_app = typer.Typer(
     name="policy",
-    help="Test, show, lint and suggest policy documents.",
+    help="Test, show, lint and suggest policy documents; try a login.",
     no_args_is_help=True,
 )
 
@@ -157,9 +158,10 @@ def check_for_lint(
     """Name what in a policy says nothing or can't be meant, each with its line.
 
     Unreachable, shadowed and contradictory rules; functions and actions that do not
-    exist; rules that hang on the application_name alone, and windows that are over;
-    unused lists and groups; roles that can't log in and have rules, or that may and are
-    permitted nothing; limits that are never reached or don't hold.
+    exist; login rules that never decide; rules that hang on the application_name
+    alone, and windows that are over; unused lists and groups; roles that can't log in
+    and have rules, or that may and are permitted nothing; limits that are never reached
+    or don't hold.
 
     Exit status: 0 nothing to say, 1 something was found, 2 a file does not load.
     """
@@ -178,3 +180,4 @@ def check_for_lint(
 
 
 policy_app.command("suggest")(suggest)
+policy_app.command("login")(try_login)

@@ -115,9 +115,33 @@ class Logins:
         """The way of this client, and that of a stranger in its place."""
         if self._rules is None:
             return everyone_by_password(knock)
-        around = [rule for rule in self._rules if rule.fits_around(knock)]
+        around = [rule for rule in self._rules if not rule.misfit(knock)]
         own = next((rule.way for rule in around if rule.fits_role(knock.role)), None)
         return Ways(own or _NOWHERE, _stranger(around), self._hint)
+
+    def tried(self, knock: Knock) -> list[Tried]:
+        """Each rule up to the one that decides, with what keeps it from fitting."""
+        found: list[Tried] = []
+        for rule in self._rules or ():
+            misfit = rule.misfit(knock)
+            if not misfit and not rule.fits_role(knock.role):
+                misfit = "roles"
+            found.append(Tried(rule.way, misfit))
+            if not misfit:
+                break
+        return found
+
+
+class Tried(Struct, frozen=True):
+    """What one rule says to a client.
+
+    Attributes:
+        way: what it would have it do.
+        misfit: the first key of its `when` that does not fit; "" if all do.
+    """
+
+    way: Way
+    misfit: str
 
 
 def _first(ways: Sequence[Way], methods: AbstractSet[Method]) -> str:
@@ -161,14 +185,19 @@ class _Rule:
         )
         self._tls = when.tls
 
-    def fits_around(self, knock: Knock) -> bool:
-        """Whether it fits but for the role."""
-        return (
-            (self._tls is None or self._tls is knock.tls)
-            and (self._databases is None or self._databases.matches(knock.database))
-            and (self._identities is None or self._identities.matches(knock.identity))
-            and (self._networks is None or self._networks.have(knock.address))
-        )
+    def misfit(self, knock: Knock) -> str:
+        """The first key, but for `roles`, that does not fit; "" if all do."""
+        if self._tls is not None and self._tls is not knock.tls:
+            return "tls"
+        if self._databases is not None and not self._databases.matches(knock.database):
+            return "databases"
+        if self._identities is not None and not self._identities.matches(
+            knock.identity
+        ):
+            return "identities"
+        if self._networks is not None and not self._networks.have(knock.address):
+            return "networks"
+        return ""
 
     def fits_role(self, role: str) -> bool:
         """Whether the role fits; "" fits only where none is named."""
