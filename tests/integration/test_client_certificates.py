@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import psycopg
 import pytest
-import trustme
 import yaml
 from cryptography import x509
 
-from proxy.auth.secrets import make_secret
-from tests.authority import DAY, Authority
+from tests.authority import DAY
 from tests.clients.tools import bare_environment
 from tests.fix_postgres import TEMPLATE, bin_dir
-from tests.fix_proxy import Proxies, ungated_text
+from tests.fix_proxy import Proxies
+from tests.integration.certified import DEPLOY, IDENTITIES, Door, open_door
 from tests.integration.knocker import PLAIN, PLUS, Knocker, lenient
 from tests.integration.rig import events, eventually
 
@@ -30,86 +28,8 @@ if TYPE_CHECKING:
     from proxy.demo.postgres import Cluster
     from tests.authority import Issued
     from tests.fix_postgres import Clusters
-    from tests.fix_proxy import Proxy
 
-pytestmark = pytest.mark.postgres
-
-RULES = """
-authentication:
-  - {id: login.deploy, when: {roles: [migrator], tls: true}, method: certificate}
-  - id: login.both
-    when: {identities: ["both*"], roles: [developer]}
-    method: certificate+scram
-    certificate: {email: "{identity}@example.com"}
-  - {id: login.rest, method: scram}
-"""
-SECRET = make_secret("right", salt=b"0123456789abcdef", iterations=4096).encode()
-IDENTITIES: list[dict[str, Any]] = [
-    {"name": "dev", "role": "developer", "secret": SECRET},
-    {
-        "name": "deploy",
-        "role": "migrator",
-        "certificate": {"uri": "spiffe://example.com/deploy"},
-    },
-    {
-        "name": "nightly",
-        "role": "migrator",
-        "secret": SECRET,
-        "certificate": {"common_name": "nightly"},
-    },
-    {
-        "name": "gone",
-        "role": "migrator",
-        "disabled": True,
-        "certificate": {"common_name": "gone"},
-    },
-    {"name": "both", "role": "developer", "secret": SECRET},
-]
-DEPLOY = x509.UniformResourceIdentifier("spiffe://example.com/deploy")
-
-
-@dataclass
-class Door:
-    """A proxy that asks for client certificates, and its authorities."""
-
-    proxy: Proxy
-    authority: Authority
-    other: Authority
-    folder: Path
-    crl: Path
-
-    def revoke(self, *issued: Issued) -> None:
-        """A new list, in place in one step."""
-        new = self.folder / "new.crl"
-        new.write_bytes(self.authority.revocation_list(*issued))
-        new.rename(self.crl)
-
-    def deploy(self) -> Issued:
-        return self.authority.issue("any", names=[DEPLOY])
-
-
-def open_door(proxies: Proxies, cluster: Cluster, folder: Path) -> Door:
-    authority, other = Authority(folder), Authority(folder, "Other CA")
-    crl = folder / "people.crl"
-    crl.write_bytes(authority.revocation_list())
-    ours = trustme.CA().issue_cert("localhost", "127.0.0.1")
-    ours.cert_chain_pems[0].write_to_path(folder / "server.pem")
-    ours.private_key_pem.write_to_path(folder / "server.key")
-    policy = folder / "policy.yaml"
-    policy.write_text(ungated_text() + RULES)
-    identities = folder / "identities.yaml"
-    identities.write_text(yaml.safe_dump({"version": 1, "identities": IDENTITIES}))
-    settings = {
-        "identities": str(identities),
-        "tls": {
-            "certificate": str(folder / "server.pem"),
-            "key": str(folder / "server.key"),
-            "client_ca": str(authority.path),
-            "client_crl": str(crl),
-        },
-    }
-    proxy = proxies.start(cluster, settings=settings, policy=policy)
-    return Door(proxy, authority, other, folder, crl)
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="module")
@@ -240,8 +160,7 @@ async def test_a_common_name_where_the_identity_says_so(
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_certificate_and_password_together(door: Door, client: str) -> None:
-    names = [x509.RFC822Name("both@example.com")]
-    shown = door.authority.issue("any", names=names)
+    shown = door.both()
     assert await connect(client, door, "both", shown) == "ok"
     bound = "" if client == "asyncpg" else "-plus"
     start = last_start(door)

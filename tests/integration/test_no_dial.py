@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
 OUR_LOOK = "pgwarden"
 """What pgwarden calls itself on its own account: nobody asked for it."""
