@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from proxy.auth.client_certificates import Revocations
     from proxy.server.server import Server
+    from proxy.session.login_effects import LoginRequest
     from proxy.settings import TlsSettings
 
 _log = structlog.get_logger("tls")
@@ -79,18 +80,20 @@ def warn_if_outdated(revocations: Revocations | None, now: datetime) -> None:
         )
 
 
-def end_revoked(server: Server) -> int:
-    """End the sessions of certificates that were taken back; how many these were."""
+def revoked(server: Server, request: LoginRequest) -> str:
+    """Why the certificate of a client counts no longer, "" if it does, or has none."""
     revocations = None if server.tls is None else server.tls.revocations
-    if revocations is None:
-        return 0
-    ended = 0
+    certificate = request.certificate
+    if revocations is None or certificate is None or not revocations.name(certificate):
+        return ""
+    return f'the client certificate "{certificate.subject}" was revoked'
+
+
+def end_revoked(server: Server) -> None:
+    """End the sessions of certificates that were taken back."""
     for link in list(server.links):
-        certificate = link.request.certificate
-        if certificate is not None and revocations.name(certificate):
-            link.expel(f'the client certificate "{certificate.subject}" was revoked')
-            ended += 1
-    return ended
+        if reason := revoked(server, link.request):
+            link.expel(reason)
 
 
 def said_of(error: Exception) -> str:

@@ -21,11 +21,13 @@ from proxy.audit.records import SessionRecords
 from proxy.auth.scram import encode_nonce
 from proxy.errors import (
     CANNOT_CONNECT_NOW,
+    INVALID_AUTHORIZATION,
     LOGIN_TIMEOUT,
     ErrorReport,
     PgwardenError,
 )
-from proxy.server.admission import login_rules, unserved
+from proxy.server.admission import login_rules, unserved, why_out
+from proxy.server.client_tls import revoked
 from proxy.server.health import UpstreamError
 from proxy.server.tls import ALPN
 from proxy.session.exchange import Channel, NeedVerification, Verification
@@ -264,6 +266,11 @@ class Entrance(asyncio.Protocol):
         if self._is_over or client.is_closing():
             upstream.close()
             return False
+        if reason := self._put_out(request):
+            upstream.close()
+            report = ErrorReport(INVALID_AUTHORIZATION, reason, severity="FATAL")
+            self._refuse(report, "refused", "read again while the client came in")
+            return False
         try:
             server.begin(
                 request,
@@ -281,6 +288,12 @@ class Entrance(asyncio.Protocol):
         server.metrics.login("ok")
         self._over()
         return True
+
+    def _put_out(self, request: LoginRequest) -> str:
+        """Why what was read since the proof ends it, as it would end a session."""
+        server = self._server
+        reason = why_out(request, server.policy, server.identities)
+        return reason or revoked(server, request)
 
     # --- out -----------------------------------------------------------------
 

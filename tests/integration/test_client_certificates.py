@@ -320,6 +320,38 @@ def test_a_session_ends_when_its_certificate_is_revoked(own_door: Door) -> None:
     assert any("was revoked" in end["reason"] for end in ends)
 
 
+def test_who_is_on_the_way_in_when_it_is_revoked_does_not_come_in(
+    own_door: Door,
+) -> None:
+    """Between handshake and session there is nothing yet that could be ended."""
+    door = own_door
+    shown = door.both()
+    tls = lenient(shown.chain)
+    with Knocker(door.proxy.host, door.proxy.port, tls=tls) as knocker:
+        knocker.start("both", TEMPLATE).offers()
+        door.revoke(shown)
+        eventually(lambda: events(door.proxy, "reloaded"))
+        error = knocker.prove("right").error()
+    assert error["C"] == "28000"
+    assert error["M"] == 'the client certificate "CN=any,O=Example" was revoked'
+
+
+def test_who_is_on_the_way_in_when_it_is_disabled_does_not_come_in(
+    own_door: Door,
+) -> None:
+    door = own_door
+    with Knocker(door.proxy.host, door.proxy.port) as knocker:
+        knocker.start("dev", TEMPLATE).offers()
+        changed = [{**each, "disabled": True} for each in IDENTITIES]
+        (door.folder / "identities.yaml").write_text(
+            yaml.safe_dump({"version": 1, "identities": changed})
+        )
+        eventually(lambda: events(door.proxy, "reloaded"))
+        error = knocker.prove("right").error()
+    assert error["C"] == "28000"
+    assert "was removed or changed" in error["M"]
+
+
 def test_a_broken_policy_does_not_keep_a_revocation_out(own_door: Door) -> None:
     door = own_door
     shown = door.deploy()
