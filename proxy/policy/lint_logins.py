@@ -1,4 +1,4 @@
-"""Rules of `authentication` that never decide. Pure.
+"""Rules of `authentication` that never decide, or that plain text gets round. Pure.
 
 Next: `proxy.policy.lint`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.auth.methods import NEED_TLS, Method
 from proxy.policy.coverage import word_within
 from proxy.policy.networks import networks_named
 from proxy.policy.problems import Problem
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def doubtful_logins(document: Document) -> Iterator[Problem]:
-    """One for each rule that another one, before it, leaves nobody to."""
+    """One for each rule that never decides, and each that plain text gets round."""
     rules = document.model.authentication or ()
     line = document.loaded.line
     for index, rule in enumerate(rules):
@@ -31,6 +32,30 @@ def doubtful_logins(document: Document) -> Iterator[Problem]:
                     f"(line {line(('authentication', before))}) fits all that it fits",
                 )
                 break
+        yield from _without_tls(document, index)
+
+
+def _without_tls(document: Document, index: int) -> Iterator[Problem]:
+    """What the clients of a rule meet that asks for more, but over TLS alone."""
+    rules = document.model.authentication or []
+    rule = rules[index]
+    if rule.method not in NEED_TLS or not rule.when.tls:
+        return
+    plain = rule.when.model_copy(update={"tls": False})
+    for at in range(index + 1, len(rules)):
+        other = rules[at]
+        if not _covers(document, other.when, plain):
+            continue
+        if other.method not in NEED_TLS and other.method is not Method.REJECT:
+            line = document.loaded.line
+            yield Problem(
+                line(("authentication", index)),
+                f'rule "{rule.id}" is for TLS alone: without it, whom it fits logs in '
+                f'by "{other.method}", as "{other.id}" (line '
+                f'{line(("authentication", at))}) says; leave out "tls: true", and '
+                "plain text is refused",
+            )
+        return
 
 
 def _covers(document: Document, wide: LoginWhen, narrow: LoginWhen) -> bool:

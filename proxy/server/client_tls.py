@@ -41,6 +41,11 @@ def ask_for_certificates(
     if settings.client_ca is None:
         raise ConfigError('the settings have no "tls.client_ca"')
     _load(context, settings.client_ca, "client CA")
+    if not context.cert_store_stats()["x509_ca"]:
+        raise ConfigError(
+            f'client CA file "{settings.client_ca}" holds no certificate of an '
+            "authority"
+        )
     context.verify_mode = ssl.CERT_OPTIONAL
     # A session that is taken up again brings a certificate that nobody looks at anew.
     context.options |= ssl.OP_NO_TICKET

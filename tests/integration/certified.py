@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RULES = """
 authentication:
-  - {id: login.deploy, when: {roles: [migrator], tls: true}, method: certificate}
+  - {id: login.deploy, when: {roles: [migrator]}, method: certificate}
   - id: login.both
     when: {identities: ["both*"], roles: [developer]}
     method: certificate+scram

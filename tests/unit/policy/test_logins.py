@@ -223,6 +223,41 @@ def test_a_rule_that_never_decides_is_found(
         assert '"two" never decides, as "one" (line 5)' in said[0]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "is_found"),
+    [
+        ("when: {tls: true}, method: certificate", "method: scram", True),
+        ("when: {tls: true}, method: scram-plus", "method: scram", True),
+        (
+            "when: {tls: true, roles: developer}, method: certificate",
+            "when: {roles: dev*}, method: scram",
+            True,
+        ),
+        ("method: certificate", "when: {roles: developer}, method: scram", False),
+        ("when: {tls: true}, method: scram", "method: scram", False),
+        ("when: {tls: true}, method: certificate", "method: scram-plus", False),
+        (
+            "when: {tls: true}, method: certificate",
+            "method: reject, reason: no",
+            False,
+        ),
+        (
+            "when: {tls: true}, method: certificate",
+            "when: {tls: true}, method: scram",
+            False,
+        ),
+    ],
+)
+def test_a_rule_that_plain_text_gets_round_is_found(
+    first: str, second: str, is_found: bool
+) -> None:
+    found = lint(load(text(f"id: one, {first}", f"id: two, {second}"), source="p.yaml"))
+    said = [each.message for each in found if "is for TLS alone" in each.message]
+    assert bool(said) is is_found
+    if is_found:
+        assert 'by "scram", as "two" (line 6) says' in said[0]
+
+
 def test_lists_in_rules_are_used() -> None:
     rule = "id: s, when: {networks: '@office', roles: '@people'}, method: scram"
     assert lint(load(text(rule), source="p.yaml")) == []
