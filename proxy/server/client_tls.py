@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from proxy.auth.client_certificates import read_revocations
+from proxy.auth.client_certificates import (
+    read_client_certificate,
+    read_revocations,
+)
 from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from proxy.auth.client_certificates import Revocations
+    from proxy.auth.client_certificates import ClientCertificate, Revocations
     from proxy.server.server import Server
     from proxy.session.login_effects import LoginRequest
     from proxy.settings import TlsSettings
@@ -47,7 +50,9 @@ def ask_for_certificates(
             "authority"
         )
     context.verify_mode = ssl.CERT_OPTIONAL
-    # A session that is taken up again brings a certificate that nobody looks at anew.
+    # A session that is taken up again brings a certificate that OpenSSL does not look
+    # at anew. Without tickets that happens in TLS 1.2 alone, and within this context:
+    # a reload ends it, and time is looked at below and in `by_certificate`.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     if settings.client_crl is None:
@@ -74,13 +79,27 @@ def _load(context: ssl.SSLContext, path: Path, what: str) -> None:
         ) from error
 
 
+def shown_in(
+    made: ssl.SSLObject, revocations: Revocations | None, now: datetime
+) -> ClientCertificate | None:
+    """The certificate that a client has shown in its handshake, if it counts."""
+    der = made.getpeercert(binary_form=True)
+    if not der or _is_outdated(revocations, now):
+        return None
+    return read_client_certificate(der)
+
+
+def _is_outdated(revocations: Revocations | None, now: datetime) -> bool:
+    end = None if revocations is None else revocations.next_update
+    return end is not None and now > end
+
+
 def warn_if_outdated(revocations: Revocations | None, now: datetime) -> None:
     """Tell the operator why no client certificate counts any more."""
-    end = None if revocations is None else revocations.next_update
-    if end is not None and now > end:
+    if revocations is not None and _is_outdated(revocations, now):
         _log.error(
             "revocation_list_outdated",
-            good_until=f"{end:%Y-%m-%d %H:%M} UTC",
+            good_until=f"{revocations.next_update:%Y-%m-%d %H:%M} UTC",
             so="no client certificate counts until there is a newer one",
         )
 

@@ -211,7 +211,9 @@ class Entrance(asyncio.Protocol):
 
     def _channel(self, made: ssl.SSLObject | None) -> Channel:
         """What the login can build on."""
-        return Channel() if self._tls is None else self._tls.channel(made)
+        if self._tls is None:
+            return Channel()
+        return self._tls.channel(made, datetime.now(UTC))
 
     def _rejected(self, effect: Reject) -> None:
         result: Result = _RESULTS.get(effect.outcome, "refused")

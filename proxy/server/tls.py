@@ -13,9 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
 from proxy.auth.channel_binding import end_point_hash
-from proxy.auth.client_certificates import read_client_certificate
 from proxy.errors import ConfigError, reason_of
-from proxy.server.client_tls import ask_for_certificates, said_of
+from proxy.server.client_tls import ask_for_certificates, said_of, shown_in
 from proxy.session.exchange import Channel
 
 if TYPE_CHECKING:
@@ -42,11 +41,11 @@ class FrontendTls:
     end_point: bytes | None
     revocations: Revocations | None = None
 
-    def channel(self, made: ssl.SSLObject | None) -> Channel:
+    def channel(self, made: ssl.SSLObject | None, now: datetime) -> Channel:
         """What a login through a connection that was made by this can build on."""
-        shown = made.getpeercert(binary_form=True) if made is not None else None
-        certificate = read_client_certificate(shown) if shown else None
-        return Channel(self.end_point, certificate)
+        if made is None:
+            return Channel(self.end_point)
+        return Channel(self.end_point, shown_in(made, self.revocations, now))
 
 
 def frontend_tls(settings: TlsSettings, logins: Logins) -> FrontendTls:

@@ -40,16 +40,24 @@ class Knocker:
     """One connection before and during its login."""
 
     def __init__(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         self.socket: socket.socket = socket.create_connection((host, port), WAIT_S)
         self.certificate = b""
         """The server's, as DER."""
+        self.is_taken_up: bool | None = None
+        """Whether the TLS session is an old one."""
         self._rest = b""
         if tls is not None:
             self.socket.sendall(SSLRequest().encode())
             assert self.socket.recv(1) == b"S"
-            secure = tls.wrap_socket(self.socket)
+            secure = tls.wrap_socket(self.socket, session=session)
+            self.is_taken_up = secure.session_reused
             self.certificate = secure.getpeercert(binary_form=True) or b""
             self.socket = secure
 

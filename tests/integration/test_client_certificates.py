@@ -408,16 +408,36 @@ def test_the_right_password_without_the_certificate_tells_nothing(door: Door) ->
         assert error["C"] == "28P01"
 
 
-def test_a_session_of_tls_is_not_taken_up_again(door: Door) -> None:
-    """A certificate that was revoked meanwhile would not be looked at."""
-    context = lenient(door.deploy().chain)
-    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        context.maximum_version = version
-        with Knocker(door.proxy.host, door.proxy.port, tls=context) as knocker:
-            knocker.start("deploy", TEMPLATE)
-            assert knocker.is_in()
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_tls_outlives_no_revocation(
+    own_door: Door, version: ssl.TLSVersion
+) -> None:
+    """Taken up again, its certificate is not looked at anew by OpenSSL."""
+    door = own_door
+    shown = door.deploy()
+    context = lenient(shown.chain)
+    context.maximum_version = version
+    kept: ssl.SSLSession | None = None
+
+    def knock() -> bool:
+        nonlocal kept
+        with Knocker(
+            door.proxy.host, door.proxy.port, tls=context, session=kept
+        ) as knocker:
+            is_in = knocker.start("deploy", TEMPLATE).is_in()
             kept = knocker.socket.session  # type: ignore[attr-defined]
-        assert kept is None or not kept.has_ticket
+            if version is ssl.TLSVersion.TLSv1_3:
+                assert not knocker.is_taken_up
+        return is_in
+
+    assert knock()
+    assert knock()
+    door.revoke(shown)
+    eventually(lambda: events(door.proxy, "reloaded"))
+    try:
+        assert not knock()
+    except (ssl.SSLError, OSError):
+        assert "certificate revoked" in refused_by_tls(door)[-1]
 
 
 def test_plain_text_from_loopback_does_not_get_round_it(door: Door) -> None:
