@@ -31,12 +31,15 @@ _DSN_PASSWORD: Final = re.compile(
     r"""((?:ssl)?passw(?:ord|d)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'&]+)""", re.IGNORECASE
 )
 _SCRAM_SECRET: Final = re.compile(r"SCRAM-SHA-256\$[^\s\"']+")
+_JWT: Final = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(\.[\w-]*)?")
+"""`eyJ` is how base64 spells the beginning of a JSON object: of a token's header."""
 
 
 def redacted(text: str) -> str:
-    """A text without the passwords of connection strings and without SCRAM secrets."""
+    """A text without connection strings' passwords, SCRAM secrets and tokens."""
     text = _URL_PASSWORD.sub(rf"\1{REDACTED}", text)
     text = _DSN_PASSWORD.sub(rf"\1{REDACTED}", text)
+    text = _JWT.sub(REDACTED, text)
     return _SCRAM_SECRET.sub(REDACTED, text)
 
 

@@ -16,16 +16,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from proxy.issuer_metrics import ISSUER_TABLE, IssuerMetrics
+from proxy.metric import MAX_SERIES, Counted as _Counted, Labels, Metric
 from proxy.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-Type = Literal["counter", "gauge", "histogram"]
-Sum = Literal["sum", "max"]
-
-MAX_SERIES: Final = 1_000
-"""Series a metric may have; values beyond are counted under the label "other"."""
 
 DECISION_BUCKETS: Final = (
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 10e-3, 50e-3, 250e-3,
@@ -38,20 +34,6 @@ STATEMENT_BUCKETS: Final = (
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
 )  # fmt: skip
 """Seconds. From an index look-up to a long report."""
-
-
-class Metric(Struct, frozen=True):
-    """One row of the table.
-
-    `merge` says how the workers' values become one; counters and histograms add up.
-    """
-
-    name: str
-    type: Type
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    merge: Sum = "sum"
 
 
 TABLE: Final = (
@@ -126,10 +108,9 @@ TABLE: Final = (
     Metric("pgwarden_event_loop_lag_seconds", "gauge",
            "How late the event loop ran a timer, worst of the last interval.",
            merge="max"),
+    *ISSUER_TABLE,
 )  # fmt: skip
 """The order is that of the exposition and of docs/reference/metrics.md."""
-
-Labels = tuple[str, ...]
 
 
 class Histogram:
@@ -177,15 +158,6 @@ class AuditCounters:
         self.lag_s = 0.0
 
 
-class _Counted(dict[Labels, int]):
-    """Numbers by labels; a label set never seen before starts at 0."""
-
-    def add(self, labels: Labels, amount: int = 1) -> None:
-        if labels not in self and len(self) >= MAX_SERIES:
-            labels = ("other",) * len(labels)
-        self[labels] = self.get(labels, 0) + amount
-
-
 class Snapshot(Struct):
     """All values of one process, or of several added up; plain data."""
 
@@ -207,6 +179,7 @@ class Metrics:
         self.started = started
         self.policy_version = ""
         self.audit = AuditCounters()
+        self.issuers = IssuerMetrics()
         self.bytes_received = 0
         self.bytes_sent = 0
         self.upstream_open = 0
@@ -323,6 +296,7 @@ class Metrics:
             "pgwarden_policy_info": (
                 {(self.policy_version,): 1} if self.policy_version else {}
             ),
+            **self.issuers.values(),
         }
         values: dict[str, list[tuple[list[str], float]]] = {
             name: [([], value)] for name, value in one.items()

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from proxy.addresses import Address
 from proxy.errors import ConfigError, reason_of
+from proxy.issuer_settings import IssuerSettings
 from proxy.policy.documents import keys_at, validated
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
@@ -330,6 +331,11 @@ class Settings(_Section):
     )
     audit: AuditSettings
     tls: TlsSettings | None = None
+    issuers: dict[str, IssuerSettings] = Field(
+        default={},
+        description="Whose tokens may stand for a password, by the name that policy "
+        "and identities use.",
+    )
     upstream: UpstreamSettings
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
@@ -385,7 +391,7 @@ def _with_environment(value: Value, environment: Mapping[str, str]) -> Value:
 def _check_known(variable: str, outer: list[str], key: str) -> None:
     """Name the variable: in the file, where problems are told by line, it is not."""
     known = keys_at(Settings, tuple(outer))
-    if outer[-1:] != ["logins"] and key not in known:
+    if outer[-1:] not in (["logins"], ["issuers"]) and key not in known:
         raise ConfigError(f'{variable}: unknown key "{key}"{nearest(key, known)}')
 
 
@@ -399,7 +405,7 @@ def _resolve(model: M, base: Path) -> M:
             changed[name] = _resolve(value, base)
         elif isinstance(value, dict):
             changed[name] = {
-                key: _resolve(item, base) if isinstance(item, _Section) else item
+                key: _resolve(item, base) if isinstance(item, BaseModel) else item
                 for key, item in value.items()
             }
     return model.model_copy(update=changed)

@@ -95,3 +95,11 @@ def test_colours_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_redaction(text: str, expected: str) -> None:
     assert redacted(text) == expected
+
+
+def test_a_token_is_taken_out_by_its_shape() -> None:
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
+    assert redacted(f"user {token} is unknown") == f"user {REDACTED} is unknown"
+    # Its signature may have been cut off; its claims are nobody's business either.
+    assert redacted(token.rpartition(".")[0]) == REDACTED
+    assert redacted("eyJ.is.short") == "eyJ.is.short"

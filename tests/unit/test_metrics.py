@@ -7,7 +7,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from proxy import metrics as module
+from proxy import metric as metric_module, metrics as module
+from proxy.metric import Type
 from proxy.metrics import (
     DECISION_BUCKETS,
     TABLE,
@@ -108,7 +109,7 @@ def test_names_follow_the_habits_of_prometheus() -> None:
         assert (metric.type == "counter") == metric.name.endswith("_total")
         assert bool(metric.buckets) == (metric.type == "histogram")
         assert metric.help.endswith(".")
-        assert metric.type in get_args(module.Type)
+        assert metric.type in get_args(Type)
 
 
 def test_workers_add_up() -> None:
@@ -146,6 +147,7 @@ def test_what_is_no_snapshot_is_refused() -> None:
 
 
 def test_series_have_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_module, "MAX_SERIES", 3)
     monkeypatch.setattr(module, "MAX_SERIES", 3)
     metrics = Metrics(version="1", started=0.0)
     for number in range(10):
@@ -159,3 +161,17 @@ def test_series_have_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     histograms = shown.histograms["pgwarden_statement_seconds"]
     assert len(histograms) == 4
     assert sum(sum(counts) for _, counts, _ in histograms) == 10
+
+
+def test_issuers_and_their_tokens_are_counted() -> None:
+    metrics = Metrics(version="1", started=0.0)
+    metrics.issuers.token("forge", "ok")
+    metrics.issuers.token("forge", "expired")
+    metrics.issuers.fetch("forge", is_ok=False)
+    metrics.issuers.ages = lambda: {"forge": 61.7}
+    shown = metrics.snapshot(0.0)
+    assert value(shown, "pgwarden_tokens_total", "forge", "expired") == 1
+    assert value(shown, "pgwarden_issuer_fetches_total", "forge", "failed") == 1
+    both = merge([shown, shown])
+    assert value(both, "pgwarden_tokens_total", "forge", "ok") == 2
+    assert value(both, "pgwarden_issuer_keys_age_seconds", "forge") == 61
