@@ -160,9 +160,11 @@ The file named by `identities`; an example is
 | `version` | required | 1 |
 | `identities[].name` | required | What the client gives as user; at most 63 bytes, each name once. |
 | `identities[].role` | required | A role of the policy. |
-| `identities[].secret` | this, `secrets` or `certificate` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
+| `identities[].secret` | this, `secrets`, `certificate` or `token` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
 | `identities[].secrets` | | Two of them, while a password is being changed; both with the same salt and iterations. |
-| `identities[].certificate` | this beside or instead of a secret | Whose client certificate is this identity's, where a login rule asks for one: one of `email`, `dns`, `uri`, `common_name`, `subject`, and `issuer`; see [policy documents](policy.md#certificate). |
+| `identities[].certificate` | beside or instead of a secret | Whose client certificate is this identity's, where a login rule asks for one: one of `email`, `dns`, `uri`, `common_name`, `subject`, and `issuer`; see [policy documents](policy.md#certificate). |
+| `identities[].token.issuer` | beside or instead of a secret | Where a rule of the policy takes tokens (`token`, `oauth`): whose tokens prove this identity, by the name under `issuers`. An identity may have a password too; the rules say which is asked for. |
+| `identities[].token.claims` | `{}` | Claims that the token must have, each with a value or a list of values: `{repository: acme/shop, ref: [refs/heads/main, "refs/tags/v*"]}`. `*` stands for any characters; a claim that is a list (groups) fits by any of its items; numbers and booleans fit their text too. Needed where the issuer has no `identity_claim`, and at issuers that everybody can use (GitHub, GitLab, Google, Terraform Cloud) one of them must say whose account it is. |
 | `identities[].valid_until` | | Last moment of a login, with its time zone: `2027-03-31T18:00:00Z`. Sessions that are open go on. |
 | `identities[].networks` | | Addresses it may come from: `[10.20.0.0/16, "2001:db8::/32"]`. Empty: any. |
 | `identities[].disabled` | `false` | May not log in. A reload also ends its open sessions, as it does when an identity is removed or gets another role. |

@@ -101,6 +101,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "method": "How they prove who they are, see below.",
         "certificate": "Whose certificate it must be where the identity does not say itself: a name "
         "that holds `{identity}`, see below.",
+        "issuer": "Of `token` and `oauth`, which must have one: whose tokens are taken, by its "
+        "name under `issuers` in [the settings](settings.md#issuersname).",
         "reason": "Of `reject`, which must have one: in words for the person.",
         "hint": "Of `reject`: what to do instead.",
     },
@@ -315,6 +317,10 @@ METHODS: Final[Mapping[Method, str]] = {
     Method.CERTIFICATE: "The client certificate of the TLS handshake (libpq: `sslcert`, `sslkey`), of an "
     "authority in the settings' `tls.client_ca`.",
     Method.CERTIFICATE_AND_SCRAM: "Both: the certificate, and then the password.",
+    Method.TOKEN: "The token of an issuer, given as password: over TLS pgwarden asks for a clear-text "
+    "password, which any client can give. In plain text nothing is asked for. "
+    "[How](../how-to/deploy-from-github-actions.md).",
+    Method.OAUTH: "The same by OAUTHBEARER, for libpq 18 and newer with its OAuth module.",
     Method.REJECT: "Nothing: they may not come in.",
 }
 

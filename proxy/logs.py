@@ -79,9 +79,10 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
-    # uvicorn tells its own start and stop; ours are told already.
+    # uvicorn tells its own start and stop, httpx each request; ours are told already.
     quiet = logging.WARNING if number > logging.DEBUG else logging.DEBUG
-    logging.getLogger("uvicorn").setLevel(quiet)
+    for name in ("uvicorn", "httpx"):
+        logging.getLogger(name).setLevel(quiet)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.auth.claims import TokenEntry
 from proxy.auth.client_certificates import CertificateName
 from proxy.auth.secrets import (
     DEFAULT_ITERATIONS,
@@ -79,6 +80,7 @@ class IdentityEntry(BaseModel):
     secrets: tuple[SecretText, ...] = Field(
         default=(), max_length=MAX_SECRETS, repr=False
     )
+    token: TokenEntry | None = None
     valid_until: AwareDatetime | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False
@@ -88,8 +90,8 @@ class IdentityEntry(BaseModel):
     def _check_secrets(self) -> Self:
         if self.secret is not None and self.secrets:
             raise ValueError('give either "secret" or "secrets"')
-        if not self.secret_texts() and self.certificate is None:
-            raise ValueError('give "secret", "secrets" or "certificate"')
+        if not (self.secret_texts() or self.certificate or self.token):
+            raise ValueError('give "secret", "secrets", "certificate" or "token"')
         parsed = [parse_secret(text) for text in self.secret_texts()]
         if len({(secret.salt, secret.iterations) for secret in parsed}) > 1:
             # Only one salt can be shown to a client that has yet to say which
@@ -129,6 +131,7 @@ class Identity:
         networks: addresses it may come from; empty for any.
         disabled: may not log in at all.
         certificate: whose client certificate it must be, where a rule asks for one.
+        token: which tokens prove it, where a rule takes tokens; None if none does.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Identity:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False
     certificate: CertificateName | None = None
+    token: TokenEntry | None = None
 
     def unusable_reason(self, now: datetime) -> str:
         """Why this identity can't log in now, for the operator; "" if it can."""
@@ -234,6 +238,7 @@ def _identity(entry: IdentityEntry) -> Identity:
         networks=entry.networks,
         disabled=entry.disabled,
         certificate=entry.certificate,
+        token=entry.token,
     )
 
 

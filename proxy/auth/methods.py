@@ -21,10 +21,15 @@ class Method(StrEnum):
     """By the client certificate of the TLS handshake."""
     CERTIFICATE_AND_SCRAM = "certificate+scram"
     """By both."""
+    TOKEN = "token"  # noqa: S105 - a word of the policy
+    """By the token of an issuer, given as password, over TLS."""
+    OAUTH = "oauth"
+    """By the token of an issuer, given by OAUTHBEARER, over TLS."""
     REJECT = "reject"
     """Not at all."""
 
 
 BY_CERTIFICATE: Final = frozenset({Method.CERTIFICATE, Method.CERTIFICATE_AND_SCRAM})
-NEED_TLS: Final = BY_CERTIFICATE | {Method.SCRAM_PLUS}
+BY_TOKEN: Final = frozenset({Method.TOKEN, Method.OAUTH})
+NEED_TLS: Final = BY_CERTIFICATE | BY_TOKEN | {Method.SCRAM_PLUS}
 """What can't be done in plain text."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.auth.methods import BY_CERTIFICATE, NEED_TLS, Method
+from proxy.auth.methods import BY_CERTIFICATE, BY_TOKEN, NEED_TLS, Method
 from proxy.policy.networks import networks_named
 from proxy.policy.patterns import Pattern, nearest
 
@@ -31,6 +31,10 @@ def login_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
             yield path, f'rule "{rule.id}": only a rejection has a reason and a hint'
         if rule.certificate is not None:
             yield from _certificate_problems(rule, (*path, "certificate"))
+        if rule.method in BY_TOKEN and rule.issuer is None:
+            yield path, f'rule "{rule.id}" takes tokens, so it needs an "issuer"'
+        if rule.method not in BY_TOKEN and rule.issuer is not None:
+            yield path, f'rule "{rule.id}": "{rule.method}" has no "issuer"'
         if rule.method in NEED_TLS and rule.when.tls is False:
             yield (
                 (*path, "method"),

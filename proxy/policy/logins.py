@@ -53,6 +53,7 @@ class Way(Struct, frozen=True):
         reason: of a rejection, for the person.
         hint: what to do instead.
         certificate: whose certificate it must be, where the identity does not say.
+        issuer: whose tokens are taken, by its name in the settings; "" for none.
     """
 
     rule: str
@@ -60,6 +61,7 @@ class Way(Struct, frozen=True):
     reason: str = ""
     hint: str = ""
     certificate: CertificateName | None = None
+    issuer: str = ""
 
 
 class Ways(Struct, frozen=True):
@@ -110,6 +112,12 @@ class Logins:
         self.by_certificate = _first(used, BY_CERTIFICATE)
         self.bound = _first(used, {Method.SCRAM_PLUS})
         self._hint = _HINT if self.by_certificate else ""
+
+    @property
+    def issuers(self) -> dict[str, str]:
+        """The issuers that the rules name, each with the id of one that does."""
+        rules = self._rules or ()
+        return {rule.way.issuer: rule.way.rule for rule in rules if rule.way.issuer}
 
     def ways(self, knock: Knock) -> Ways:
         """The way of this client, and that of a stranger in its place."""
@@ -175,7 +183,12 @@ class _Rule:
     def __init__(self, rule: LoginRule, document: Document) -> None:
         when = rule.when
         self.way = Way(
-            rule.id, rule.method, rule.reason or "", rule.hint, rule.certificate
+            rule.id,
+            rule.method,
+            rule.reason or "",
+            rule.hint,
+            rule.certificate,
+            rule.issuer or "",
         )
         self._databases = _pattern(when.databases, document)
         self._identities = _pattern(when.identities, document)

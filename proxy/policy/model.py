@@ -262,6 +262,7 @@ class LoginRule(Model):
     when: LoginWhen = LoginWhen()
     method: Method
     certificate: CertificateName | None = None
+    issuer: Word | None = None
     reason: Word | None = None
     hint: str = ""
 

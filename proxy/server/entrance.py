@@ -30,7 +30,8 @@ from proxy.server.admission import login_rules, unserved, why_out
 from proxy.server.client_tls import revoked
 from proxy.server.health import UpstreamError
 from proxy.server.tls import ALPN
-from proxy.session.exchange import Channel, NeedVerification, Verification
+from proxy.server.token_logins import verify_token
+from proxy.session.exchange import Channel, NeedVerification
 from proxy.session.handshake import Send, StartTls
 from proxy.session.login import Login
 from proxy.session.login_effects import (
@@ -56,9 +57,6 @@ Result = Literal["ok", "denied", "refused", "error", "timeout"]
 
 GATE_WAIT_S = 5.0
 """An examination takes under a second; the client need not learn of it."""
-
-_UNVERIFIED = Verification(None, "nothing here can verify it")
-"""No way to log in asks for it."""
 
 _RESULTS: dict[Outcome, Result] = {
     Outcome.UNKNOWN_IDENTITY: "denied",
@@ -158,7 +156,9 @@ class Entrance(asyncio.Protocol):
                 case NeedIdentity(user):
                     self._carry_out(self._identify(user))
                 case NeedVerification():
-                    self._carry_out(self._login.verified(_UNVERIFIED))
+                    self._work = self._server.tasks.spawn(
+                        self._verify(effect, self._quiet())
+                    )
                 case CancelRequested(request):
                     self._server.cancel_requested(request)
                     self._over()
@@ -178,6 +178,18 @@ class Entrance(asyncio.Protocol):
             mock=identities.mock(user, self._server.mock_key),
             now=datetime.now(UTC),
         )
+
+    async def _verify(
+        self, need: NeedVerification, transport: asyncio.Transport
+    ) -> None:
+        server = self._server
+        answer = await verify_token(
+            need, server.issuers, lambda: server.identities, now=server.now()
+        )
+        if self._is_over or transport.is_closing():
+            return
+        transport.resume_reading()
+        self._carry_out(self._login.verified(answer))
 
     async def _upgrade(self, transport: asyncio.Transport) -> None:
         server = self._server

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-import msgspec
 import structlog
 
-from proxy.addresses import is_loopback
 from proxy.auth.keys import parse_key_set
 from proxy.auth.tokens import Fault, TokenError, verify
 from proxy.errors import UnavailableError
-from proxy.server.fetch import client_for, fetch
+from proxy.server.fetch import client_for, fetch, is_safe, json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -203,7 +200,7 @@ class _Keys:
             raise TokenError(
                 Fault.NO_KEYS,
                 f'the keys of issuer "{self._name}" can\'t be had: '
-                f"{self._problem or 'not fetched yet'}",
+                f"{self._problem or ('too old' if self._keys else 'not tried yet')}",
             )
         return self._keys
 
@@ -260,14 +257,28 @@ class _Keys:
 
     async def _fetch(self) -> KeySet:
         url = self.settings.url
-        document = await _json(self._client, url.rstrip("/") + DISCOVERY, "discovery")
-        if document.get("issuer") != url:
-            # Section 4.3: another name there, and its keys are another's too.
-            raise UnavailableError("discovery: it names another issuer")
+        document = await discover(self._client, url)
         keys_url = document.get("jwks_uri")
-        if not isinstance(keys_url, str) or not _is_safe(keys_url, like=url):
+        if not isinstance(keys_url, str) or not is_safe(keys_url, like=url):
             raise UnavailableError('discovery: "jwks_uri" is no https URL')
         return parse_key_set(await _named(self._client, keys_url, "key set"))
+
+
+async def discover(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
+    """What an issuer says of itself.
+
+    Raises:
+        UnavailableError: it can't be had, or is another's.
+    """
+    data = await _named(client, url.rstrip("/") + DISCOVERY, "discovery")
+    try:
+        document = json_object(data)
+    except UnavailableError as error:
+        raise UnavailableError(f"discovery: {error.message}") from None
+    if document.get("issuer") != url:
+        # Section 4.3: another name there, and its keys are another's too.
+        raise UnavailableError("discovery: it names another issuer")
+    return document
 
 
 async def _named(client: httpx.AsyncClient, url: str, what: str) -> bytes:
@@ -275,31 +286,3 @@ async def _named(client: httpx.AsyncClient, url: str, what: str) -> bytes:
         return await fetch(client, url)
     except UnavailableError as error:
         raise UnavailableError(f"{what}: {error.message}") from None
-
-
-async def _json(client: httpx.AsyncClient, url: str, what: str) -> Mapping[str, Any]:
-    data = await _named(client, url, what)
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UnavailableError(f"{what}: it is not JSON") from None
-    if not isinstance(found, dict):
-        raise UnavailableError(f"{what}: it is no JSON object")
-    return found
-
-
-def _is_safe(url: str, *, like: str) -> bool:
-    """https, or loopback if the issuer itself is: a document leads nowhere else."""
-    try:
-        parts, own = urlsplit(url), urlsplit(like)
-        host, own_host = parts.hostname or "", own.hostname or ""
-        _ = parts.port
-    except ValueError:
-        return False
-    if parts.scheme == "https":
-        return bool(host) and "@" not in parts.netloc
-    return (
-        parts.scheme == "http" == own.scheme
-        and is_loopback(host)
-        and (is_loopback(own_host))
-    )

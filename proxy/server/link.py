@@ -224,6 +224,11 @@ class Link:
         )
         self._close(reason, report=report)
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the client connected."""
+        return self.server.clock() - self._opened_s
+
     def end_overdue(self, reason: str, report: ErrorReport) -> None:
         """A limit of time has ended the session."""
         self._close(reason, report=report)

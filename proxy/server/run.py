@@ -22,7 +22,9 @@ from proxy.metrics import Metrics
 from proxy.server.client_tls import warn_if_outdated
 from proxy.server.committer import Committer
 from proxy.server.dial import Dialler
+from proxy.server.fetch import client_for
 from proxy.server.follow import Follower, look
+from proxy.server.issuers import Issuers
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_upstream
 from proxy.server.server import Server
@@ -83,6 +85,9 @@ async def serve_sessions(
     sources = read_sources(settings)
     tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
+    issuers = Issuers(
+        settings.issuers, tasks=tasks, counters=metrics.issuers, clock=time.monotonic
+    )
     # Last: a mistake in any of the above must not leave an audit file behind.
     writer = ChainWriter(
         settings.audit.folder,
@@ -101,6 +106,7 @@ async def serve_sessions(
         tasks=tasks,
         sources=sources,
         tls=tls,
+        issuers=issuers,
         worker=worker,
         gate=gate,
     )
@@ -123,6 +129,7 @@ async def serve_sessions(
         tasks.spawn(follower.follow()),
         tasks.spawn(sweep(server)),
         tasks.spawn(watch_upstream(server)),
+        tasks.spawn(issuers.follow()),
         tasks.spawn(server.catalogs.follow(settings.upstream.catalog.refresh_s)),
     ]
     _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)
@@ -139,6 +146,7 @@ async def serve_sessions(
     for task in keeping:
         task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
+    await issuers.close()
     committer.close()
     _log.info("stopped")
 
@@ -170,6 +178,8 @@ def check_sources(settings: Settings) -> Sources:
     """
     sources = read_sources(settings)
     _frontend_tls(settings, sources)
+    for issuer in settings.issuers.values():
+        client_for(issuer.ca)
     Dialler(settings.upstream, tasks=Tasks(), keys=sources.keys)
     return sources
 

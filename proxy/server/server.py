@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from proxy.server.committer import Committer
     from proxy.server.dial import Dialled, Dialler
     from proxy.server.entrance import Entrance
+    from proxy.server.issuers import Issuers
     from proxy.server.sources import Sources
     from proxy.server.tasks import Tasks
     from proxy.server.tls import FrontendTls
@@ -79,6 +80,7 @@ class Server:
         tasks: Tasks,
         sources: Sources,
         tls: FrontendTls | None,
+        issuers: Issuers,
         worker: int = 0,
         gate: Gate | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class Server:
         self.dialler = dialler
         self.tasks = tasks
         self.tls = tls
+        self.issuers = issuers
         self.clock = time.perf_counter
         self.now = time.time  # noqa: TID251 - here it is handed on to the sessions
         self.mock_key = secrets.token_bytes(32)
@@ -276,7 +279,7 @@ class Server:
             found.append("the audit log can't be written; statements are refused")
         if problem := self.gate.problem(self.policy):
             found.append(problem)
-        return found + self.dialler.health.problems()
+        return found + self.issuers.problems() + self.dialler.health.problems()
 
     def numbers(self) -> Numbers:
         """What this worker tells its parent."""

@@ -14,6 +14,7 @@ from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import load_yaml
+from proxy.server.token_logins import token_problems
 from proxy.server.upstream_users import keys
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def read_sources(settings: Settings) -> Sources:
         for identity in identities
         if identity.role not in policy.roles
     ]
+    wrong += token_problems(settings, policy, identities)
     if wrong:
         # Fail closed anyway, but at that person's next login, to their surprise.
         raise ConfigError("\n".join(wrong))

@@ -11,7 +11,7 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import IDLE_SESSION_TIMEOUT, ErrorReport
+from proxy.errors import ADMIN_SHUTDOWN, IDLE_SESSION_TIMEOUT, ErrorReport
 from proxy.server.overtime import keep_time
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ async def sweep(server: Server) -> None:
                 link.client_lost()
                 continue
             keep_time(link)
+            if link.request.max_session_s:
+                _end_if_too_long(link)
             if limit_s:
                 _end_if_idle(link, limit_s)
 
@@ -65,3 +67,19 @@ def _end_if_idle(link: Link, limit_s: float) -> None:
                 severity="FATAL",
             ),
         )
+
+
+def _end_if_too_long(link: Link) -> None:
+    """A token proves who came in, for a time: a running transaction is rolled back."""
+    limit_s = link.request.max_session_s
+    if link.age_s < limit_s:
+        return
+    link.end_overdue(
+        "the token that opened it is too long ago",
+        ErrorReport(
+            ADMIN_SHUTDOWN,
+            f"terminating connection: opened by a token more than {limit_s:g} s ago",
+            hint="get a new token, by pgwarden login or from the issuer, and reconnect",
+            severity="FATAL",
+        ),
+    )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.errors import DENIED, INVALID_AUTHORIZATION
+from proxy.errors import DENIED, INVALID_AUTHORIZATION, LoginError
 from proxy.session.wish import Outcome, RefusedLoginError
 
 if TYPE_CHECKING:
     from proxy.auth.identities import Identity
     from proxy.policy.decision import Decision, ShadowRefusal
+    from proxy.session.exchange import Unproven
     from proxy.session.login_effects import LoginRules
     from proxy.session.wish import Wish
 
@@ -51,6 +52,33 @@ def admit(
         if decision.shadow is not None:
             shadows.append((name, decision.shadow))
     return shadows
+
+
+def unproven(
+    why: Unproven, identity: Identity | None, *, user: str, doom: str
+) -> RefusedLoginError:
+    """How a login ends whose proof has failed: the same words for every reason.
+
+    Args:
+        why: what the exchange says of it.
+        identity: of that name, if there is one.
+        user: the name.
+        doom: why nothing would have helped, for the operator.
+    """
+    outcome = Outcome.CREDENTIALS
+    if why.is_question:
+        outcome = Outcome.QUESTION
+    elif identity is None:
+        outcome = Outcome.UNKNOWN_IDENTITY
+    elif doom:
+        outcome = Outcome.UNUSABLE_IDENTITY
+    return RefusedLoginError(
+        f'{why.what} authentication failed for user "{user}"',
+        outcome,
+        sqlstate=LoginError.sqlstate,
+        hint=why.hint,
+        operator_note=doom or why.note or "there is no such identity",
+    )
 
 
 def refused_setting(name: str, decision: Decision) -> RefusedLoginError:

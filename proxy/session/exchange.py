@@ -87,11 +87,19 @@ class Verification:
         identity: whom the credential proves; None if it proves nothing.
         note: why it proves nothing, for the operator alone.
         proof: what the audit record should name of it; no secret.
+        hint: what the client may do about it.
+        discovery_url: where the issuer says what it can do.
+        scope: what a client should ask the issuer for.
+        max_session_s: how long the session may last; 0 for as long as it likes.
     """
 
     identity: Identity | None
     note: str = ""
     proof: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
+    discovery_url: str = ""
+    scope: str = ""
+    max_session_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,7 @@ class Proven:
         matched_secret: index of the secret that was proven.
         certificate: the client certificate that was part of the proof.
         proof: what else the audit record should name; no secret.
+        max_session_s: how long the session may last; 0 for as long as it likes.
     """
 
     authentication: str
@@ -113,13 +122,24 @@ class Proven:
     matched_secret: int = 0
     certificate: ClientCertificate | None = None
     proof: tuple[tuple[str, str], ...] = ()
+    max_session_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """The client is not whom it says; `note` is for the operator."""
+    """The client is not whom it says.
+
+    Attributes:
+        note: why, for the operator.
+        hint: what the client may do about it.
+        what: what has failed, in the words that Postgres has for it.
+        is_question: it was no attempt: the client only asked how to make one.
+    """
 
     note: str
+    hint: str = ""
+    what: str = "password"
+    is_question: bool = False
 
 
 Step = Ask | NeedVerification | Proven | Unproven

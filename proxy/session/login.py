@@ -11,16 +11,16 @@ prove who one is; `proxy.session.upstream`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 
 from proxy.errors import (
     FrontendError,
-    LoginError,
     PgwardenError,
 )
 from proxy.policy.logins import Knock
-from proxy.session.admittance import admit
+from proxy.session.admittance import admit, unproven
 from proxy.session.exchange import (
     Ask,
     Candidate,
@@ -330,8 +330,8 @@ class Login:
                 self._effects.append(step)
             case Proven():
                 self._let_in(step)
-            case Unproven(note):
-                raise self._unproven(note)
+            case Unproven():
+                raise self._unproven(step)
             case _:
                 assert_never(step)
 
@@ -341,7 +341,7 @@ class Login:
         if proven.identity is not None and proven.identity.name == self.user:
             identity = proven.identity
         if self._doom or identity is None or wish is None or opened is None:
-            raise self._unproven("the proof is somebody else's")
+            raise self._unproven(Unproven("the proof is somebody else's"))
         if proven.data:
             self._send(proven.data)
         if opened.refusal is not None:
@@ -363,22 +363,17 @@ class Login:
             login_rule=opened.rule,
             proof=proven.proof,
             certificate=proven.certificate,
+            max_session_s=proven.max_session_s,
         )
         self._effects.append(Authenticated(request))
 
-    def _unproven(self, note: str) -> PgwardenError:
-        outcome = Outcome.CREDENTIALS
-        if self._identity is None:
-            note = note or _NO_SUCH
-            outcome = Outcome.UNKNOWN_IDENTITY
-        elif self._doom:
-            outcome = Outcome.UNUSABLE_IDENTITY
-        return RefusedLoginError(
-            f'password authentication failed for user "{self.user}"',
-            outcome,
-            sqlstate=LoginError.sqlstate,
-            hint="" if self._opened is None else self._opened.hint,
-            operator_note=self._doom or note,
+    def _unproven(self, why: Unproven) -> PgwardenError:
+        usual = "" if self._opened is None else self._opened.hint
+        return unproven(
+            replace(why, hint=why.hint or usual),
+            self._identity,
+            user=self.user,
+            doom=self._doom,
         )
 
     def _send(self, data: bytes) -> None:

@@ -41,6 +41,7 @@ class LoginRequest:
         login_rule: id of the policy's rule that asked for it; "" without such rules.
         proof: what else the audit record names of the proof; no secret.
         certificate: the client certificate that was part of the proof.
+        max_session_s: how long the session may last by its proof; 0 for ever.
     """
 
     identity: str
@@ -56,6 +57,7 @@ class LoginRequest:
     login_rule: str = ""
     proof: tuple[tuple[str, str], ...] = ()
     certificate: ClientCertificate | None = None
+    max_session_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from proxy.auth.methods import BY_CERTIFICATE, Method
+from proxy.auth.methods import BY_CERTIFICATE, BY_TOKEN, Method
 from proxy.errors import INVALID_AUTHORIZATION
 from proxy.session.by_certificate import CertificateLogin, shortcoming, shown_by
 from proxy.session.by_scram import ScramLogin
+from proxy.session.by_token import BearerLogin, TokenLogin
 from proxy.session.wish import Outcome, RefusedLoginError
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ def open_way(ways: Ways, candidate: Candidate) -> Opened:
         return Opened(_exchange(own, candidate), own.rule, hint=ways.hint)
     if own == stranger:
         raise refusal
-    if stranger.method is Method.REJECT or stranger.method in BY_CERTIFICATE:
+    is_plain = candidate.channel is None
+    if (
+        stranger.method is Method.REJECT
+        or stranger.method in BY_CERTIFICATE
+        or (stranger.method in BY_TOKEN and is_plain)
+    ):
         unknown = replace(candidate, identity=None, doom=candidate.doom or _REFUSED)
         raise _refusal(stranger, unknown) or refusal
     if own.method in BY_CERTIFICATE:
@@ -74,6 +80,14 @@ def _refusal(way: Way, candidate: Candidate) -> RefusedLoginError | None:
             Outcome.POLICY,
             detail=f"Rule {way.rule}.",
             hint=way.hint,
+        )
+    if way.method in BY_TOKEN and candidate.channel is None:
+        # Nothing is asked for: whoever listens could log in with it.
+        return RefusedLoginError(
+            f'"{candidate.user}" may not log in: a token is taken over TLS only',
+            Outcome.POLICY,
+            detail=f"Rule {way.rule}.",
+            hint="Connect with sslmode=verify-full.",
         )
     if way.method not in BY_CERTIFICATE:
         return None
@@ -112,6 +126,10 @@ def _exchange(way: Way, candidate: Candidate) -> Exchange:
             return CertificateLogin(way.certificate, candidate)
         case Method.CERTIFICATE_AND_SCRAM:
             return ScramLogin(candidate, certificate=shown_by(candidate))
+        case Method.TOKEN:
+            return TokenLogin(candidate, issuer=way.issuer)
+        case Method.OAUTH:
+            return BearerLogin(candidate, issuer=way.issuer)
         case Method.REJECT:
             raise RefusedLoginError(way.reason, Outcome.POLICY)
         case _:

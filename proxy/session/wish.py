@@ -46,6 +46,8 @@ class Outcome(StrEnum):
     CREDENTIALS = "credentials"
     NETWORK = "network"
     POLICY = "policy"
+    QUESTION = "question"
+    """It was none: a client asked where to get a token (OAUTHBEARER)."""
 
 
 class RefusedLoginError(LoginError):

@@ -1,4 +1,4 @@
-"""Fixtures of the client tests: Node's packages, a Prisma project, bolder upstreams.
+"""Fixtures of the client tests: Node's packages, Prisma, bolder upstreams, an issuer.
 
 Next: `tests.clients.npm`, `tests.clients.prisma_project`.
 """
@@ -11,7 +11,9 @@ import pytest
 
 from proxy.shipped import policy_path
 from tests.clients import npm
+from tests.clients.issuer import start_issuer
 from tests.clients.prisma_project import PrismaProject
+from tests.clients.token_rig import guarded
 from tests.fix_proxy import Proxies
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.demo.postgres import Cluster
+    from tests.clients.issuer import RealIssuer
+    from tests.clients.token_rig import Guard
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy
 
@@ -62,3 +66,22 @@ def staging_guard(clusters: Clusters, postgres17: Cluster) -> Iterator[Proxy]:
     proxies = Proxies(clusters)
     yield proxies.start(postgres17, policy=policy_path("staging"))
     proxies.stop()
+
+
+@pytest.fixture(scope="session")
+def real_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealIssuer]:
+    """A real issuer on loopback; whoever stops it starts it again."""
+    issuer = start_issuer(tmp_path_factory.mktemp("issuer"))
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture(scope="session")
+def token_guard(
+    clusters: Clusters,
+    real_issuer: RealIssuer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Guard]:
+    """A pgwarden that takes its tokens; the shared ones take none."""
+    with guarded(clusters, real_issuer, tmp_path_factory.mktemp("tokens")) as found:
+        yield found

@@ -45,7 +45,7 @@ def test_two_secrets_stand_side_by_side_while_one_is_rotated() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"secret": None}, 'give "secret", "secrets" or "certificate"'),
+        ({"secret": None}, 'give "secret", "secrets", "certificate" or "token"'),
         ({"certificate": {}}, "identities.0.certificate: give exactly one of"),
         (
             {"certificate": {"email": "{identity}@b"}},

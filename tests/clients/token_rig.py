@@ -1,0 +1,186 @@
+"""A pgwarden that takes a real issuer's tokens, over real TLS, before a real Postgres.
+
+People come by the issuer `company` (their e-mail address is their name), jobs by
+`forge` (their claims say which), one by OAUTHBEARER, and everybody else by password.
+Next: `test_tokens.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import trustme
+
+from proxy.auth.secrets import make_secret
+from tests.clients.tools import bare_environment
+from tests.fix_proxy import Proxies, merged, ungated_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.clients.issuer import RealIssuer
+    from tests.fix_postgres import Clusters, Database
+    from tests.fix_proxy import Proxy
+
+PEOPLE = "https://people.pgwarden.example"
+JOBS = "https://jobs.pgwarden.example"
+"""Audiences. Two issuers of the settings are one server: what they take differs."""
+ANN, OLGA, EVE = "ann@acme.example", "olga@acme.example", "eve@acme.example"
+PASSWORD = "a password of bob"
+AUTHENTICATION = """
+authentication:
+  - id: login.deploy
+    when: {identities: ["deploy*"]}
+    method: token
+    issuer: forge
+  - id: login.oauth
+    when: {identities: ["olga@*"]}
+    method: oauth
+    issuer: company
+  - id: login.people
+    when: {identities: ["*@acme.example"]}
+    method: token
+    issuer: company
+  - id: login.bound
+    when: {identities: ["bound"]}
+    method: scram-plus
+  - id: login.password
+    method: scram
+"""
+
+
+def identities() -> dict[str, Any]:
+    secret = make_secret(PASSWORD, salt=b"0123456789abcdef").encode()
+    person = {"role": "developer", "token": {"issuer": "company"}}
+    deploy = {
+        "repository": "acme/shop",
+        "environment": "production",
+        "ref": ["refs/heads/main", "refs/tags/v*"],
+        "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/heads/main",
+    }
+    return {
+        "version": 1,
+        "identities": [
+            {"name": ANN, **person},
+            {"name": OLGA, **person},
+            {"name": EVE, **person, "disabled": True},
+            {
+                "name": "deploy",
+                "role": "migrator",
+                "token": {"issuer": "forge", "claims": deploy},
+            },
+            {"name": "bob", "role": "developer", "secret": secret},
+            {"name": "bound", "role": "developer", "secret": secret},
+            # A password that tokens are no way to, and a way that no token is taken on.
+            {"name": "deploy-by-password", "role": "migrator", "secret": secret},
+            {"name": "both", **person, "secret": secret},
+        ],
+    }
+
+
+@dataclass
+class Guard:
+    """One pgwarden, its CA and its issuer."""
+
+    proxy: Proxy
+    ca: Path
+    issuer: RealIssuer
+
+    def options(self, user: str, database: Database, **more: Any) -> dict[str, Any]:
+        """libpq's parameters, short of the password."""
+        return {
+            "host": "localhost",
+            "hostaddr": "127.0.0.1",
+            "port": self.proxy.port,
+            "user": user,
+            "dbname": database.name,
+            "sslmode": "verify-full",
+            "sslrootcert": str(self.ca),
+            "connect_timeout": 20,
+        } | more
+
+    def environment(self, user: str, database: Database, token: str) -> dict[str, str]:
+        """The same for psql."""
+        return {
+            **bare_environment(),
+            "PGHOST": "localhost",
+            "PGPORT": str(self.proxy.port),
+            "PGUSER": user,
+            "PGDATABASE": database.name,
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": str(self.ca),
+            "PGPASSWORD": token,
+        }
+
+    def claims(self, audience: str = JOBS, **change: Any) -> dict[str, Any]:
+        """What the issuer says of the deploy job, to be signed with its own key."""
+        from tests.clients.issuer import JOB  # noqa: PLC0415 - a cycle otherwise
+
+        now = int(time.time())
+        base = {"iss": self.issuer.url, "aud": audience, "sub": "deploy"}
+        times = {"iat": now - 5, "exp": now + 300}
+        return {k: v for k, v in (base | times | JOB | change).items() if v is not ...}
+
+    def start(self, name: str, database: str) -> dict[str, Any]:
+        """The session.start record of the last session of this identity."""
+        found = [
+            record
+            for record in self.proxy.records()
+            if record["kind"] == "session.start"
+            and (record["identity"], record["database"]) == (name, database)
+        ]
+        return found[-1]
+
+    def everything_written(self) -> str:
+        """The operations log and the audit log, whole."""
+        files = [self.proxy.log_path, *self.proxy.audit_folder.rglob("*.jsonl")]
+        return "".join(file.read_text("utf-8") for file in files)
+
+
+@contextmanager
+def guarded(
+    clusters: Clusters, issuer: RealIssuer, folder: Path, **section: Any
+) -> Iterator[Guard]:
+    """Start one; `section` is merged over both issuers in the settings."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    leaf.private_key_pem.write_to_path(folder / "key.pem")
+    leaf.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    (folder / "policy.yaml").write_text(ungated_text() + AUTHENTICATION)
+    (folder / "identities.yaml").write_text(json.dumps(identities()))
+    both = {"url": issuer.url, "ca": str(issuer.ca)} | section
+    settings = {
+        "identities": str(folder / "identities.yaml"),
+        "tls": {
+            "certificate": str(folder / "cert.pem"),
+            "key": str(folder / "key.pem"),
+        },
+        "issuers": {
+            "company": merged({"audience": PEOPLE, "identity_claim": "email"}, both),
+            "forge": merged({"audience": [JOBS]}, both),
+        },
+    }
+    proxies = Proxies(clusters)
+    try:
+        proxy = proxies.start(
+            clusters.get(17), policy=folder / "policy.yaml", settings=settings
+        )
+        yield Guard(proxy, folder / "ca.pem", issuer)
+    finally:
+        proxies.stop()
+
+
+def refusal(guard: Guard, shop: Database, user: str, token: Any) -> str:
+    """How a login ends that must not succeed."""
+    secret = token.decode() if isinstance(token, bytes) else token
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect(**guard.options(user, shop, password=secret))
+    return str(caught.value)
