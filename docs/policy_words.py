@@ -319,7 +319,8 @@ METHODS: Final[Mapping[Method, str]] = {
     Method.CERTIFICATE_AND_SCRAM: "Both: the certificate, and then the password.",
     Method.TOKEN: "The token of an issuer, given as password: over TLS pgwarden asks for a clear-text "
     "password, which any client can give. In plain text nothing is asked for. "
-    "[How](../how-to/deploy-from-github-actions.md).",
+    "[People](../how-to/log-in-with-your-company-account.md), "
+    "[jobs](../how-to/deploy-from-github-actions.md).",
     Method.OAUTH: "The same by OAUTHBEARER, for libpq 18 and newer with its OAuth module.",
     Method.REJECT: "Nothing: they may not come in.",
 }

@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qs
 
 import trustme
 from typing_extensions import override
@@ -36,6 +37,7 @@ class KeyServer:
         ca: PEM file of its CA.
         answers: status, headers and body by path, or a function that does as it likes.
         asked: how often each path was asked for.
+        forms: what was sent to it, in order.
     """
 
     ca: Path
@@ -43,6 +45,7 @@ class KeyServer:
         default_factory=dict
     )
     asked: Counter[str] = field(default_factory=Counter)
+    forms: list[dict[str, str]] = field(default_factory=list)
     is_tls: bool = True
     host: str = "localhost"
 
@@ -63,6 +66,12 @@ class KeyServer:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                form = parse_qs(self.rfile.read(length).decode())
+                outer.forms.append({name: each[0] for name, each in form.items()})
+                self.do_GET()
 
             @override
             def log_message(self, format: str, *args: Any) -> None:
