@@ -86,6 +86,8 @@ def why_out(request: LoginRequest, policy: Policy, identities: Identities) -> st
     wanted, shown = identity.certificate, request.certificate
     if wanted is not None and shown and not wanted.fits(shown, identity.name):
         return f'identity "{request.identity}" has another client certificate now'
+    if request.token is not None and identity.token != request.token:
+        return f'identity "{request.identity}" takes other tokens now'
     decision = may_login(policy, request.role)
     return "" if decision.allowed else f"the policy changed: {decision.reason}"
 

@@ -122,4 +122,5 @@ def _proven(authentication: str, answer: Verification) -> Proven:
         identity=answer.identity,
         proof=answer.proof,
         max_session_s=answer.max_session_s,
+        token=None if answer.identity is None else answer.identity.token,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from proxy.auth.claims import TokenEntry
     from proxy.auth.client_certificates import ClientCertificate
     from proxy.auth.identities import Identity
     from proxy.auth.secrets import ScramSecret
@@ -114,6 +115,7 @@ class Proven:
         certificate: the client certificate that was part of the proof.
         proof: what else the audit record should name; no secret.
         max_session_s: how long the session may last; 0 for as long as it likes.
+        token: which tokens prove that identity, where it was proven by one.
     """
 
     authentication: str
@@ -123,6 +125,7 @@ class Proven:
     certificate: ClientCertificate | None = None
     proof: tuple[tuple[str, str], ...] = ()
     max_session_s: float = 0.0
+    token: TokenEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,6 +364,7 @@ class Login:
             proof=proven.proof,
             certificate=proven.certificate,
             max_session_s=proven.max_session_s,
+            token=proven.token,
         )
         self._effects.append(Authenticated(request))
 

@@ -16,6 +16,7 @@ from proxy.session.handshake import Send, StartTls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.auth.claims import TokenEntry
     from proxy.auth.client_certificates import ClientCertificate
     from proxy.errors import ErrorReport
     from proxy.policy.decision import Decision, ShadowRefusal
@@ -42,6 +43,7 @@ class LoginRequest:
         proof: what else the audit record names of the proof; no secret.
         certificate: the client certificate that was part of the proof.
         max_session_s: how long the session may last by its proof; 0 for ever.
+        token: which tokens proved the identity, where it was proven by one.
     """
 
     identity: str
@@ -58,6 +60,7 @@ class LoginRequest:
     proof: tuple[tuple[str, str], ...] = ()
     certificate: ClientCertificate | None = None
     max_session_s: float = 0.0
+    token: TokenEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

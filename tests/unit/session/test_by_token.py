@@ -100,7 +100,11 @@ def test_a_token_as_password() -> None:
     assert exchange.verified(FAILED) == Unproven("why", "do this", "token")
     proven = exchange.verified(PASSED)
     assert proven == Proven(
-        "token", identity=ANN, proof=(("issuer", "company"),), max_session_s=60.0
+        "token",
+        identity=ANN,
+        proof=(("issuer", "company"),),
+        max_session_s=60.0,
+        token=ANN.token,
     )
 
 
