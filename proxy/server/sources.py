@@ -97,6 +97,12 @@ def _check_logins(path: Path, policy: Policy, tls: TlsSettings | None) -> None:
             f'{path}: login rule "{logins.bound}" demands channel binding, which needs '
             'TLS: the settings have no "tls"'
         )
+    if logins.issuers and tls is None:
+        rule = next(iter(logins.issuers.values()))
+        raise ConfigError(
+            f'{path}: login rule "{rule}" takes tokens, over TLS only: the settings '
+            'have no "tls"'
+        )
     if logins.by_certificate and (tls is None or tls.client_ca is None):
         raise ConfigError(
             f'{path}: login rule "{logins.by_certificate}" asks for a client '

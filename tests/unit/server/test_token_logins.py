@@ -13,6 +13,7 @@ from proxy.auth.tokens import Verified
 from proxy.errors import ConfigError
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
+from proxy.server.sources import read_policy
 from proxy.server.token_logins import proof_of, token_problems
 from proxy.settings import load_settings
 
@@ -106,3 +107,12 @@ def test_the_record_names_a_token_and_holds_none() -> None:
         "token_id": "t-1",
         "expires": "2026-01-02T00:00:00+00:00",
     }
+
+
+def test_tokens_need_tls(tmp_path: Path) -> None:
+    (tmp_path / "pgwarden.yaml").write_text(SETTINGS)
+    settings = load_settings(tmp_path / "pgwarden.yaml", {})
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY.replace("ISSUER", "company"))
+    with pytest.raises(ConfigError, match='takes tokens, over TLS only'):
+        read_policy(path, settings)
