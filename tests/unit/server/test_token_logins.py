@@ -114,5 +114,5 @@ def test_tokens_need_tls(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "pgwarden.yaml", {})
     path = tmp_path / "policy.yaml"
     path.write_text(POLICY.replace("ISSUER", "company"))
-    with pytest.raises(ConfigError, match='takes tokens, over TLS only'):
+    with pytest.raises(ConfigError, match="takes tokens, over TLS only"):
         read_policy(path, settings)
