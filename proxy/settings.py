@@ -20,6 +20,7 @@ from proxy.errors import ConfigError, reason_of
 from proxy.policy.documents import keys_at, validated
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
+from proxy.store_settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -328,6 +329,7 @@ class Settings(_Section):
     identities: Path = Field(
         description="The identities document. Read again when it changes."
     )
+    store: StoreSettings | None = None
     audit: AuditSettings
     tls: TlsSettings | None = None
     upstream: UpstreamSettings
@@ -341,7 +343,11 @@ class Settings(_Section):
 
     def resolved(self, base: Path) -> Self:
         """The same with relative paths taken from `base`, the file's folder."""
-        return _resolve(self, base.absolute())
+        resolved = _resolve(self, base.absolute())
+        if resolved.store is None:
+            return resolved
+        store = resolved.store.resolved(base.absolute())
+        return resolved.model_copy(update={"store": store})
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -395,11 +401,11 @@ def _resolve(model: M, base: Path) -> M:
         value = getattr(model, name)
         if isinstance(value, Path):
             changed[name] = base / value.expanduser()
-        elif isinstance(value, _Section):
+        elif isinstance(value, BaseModel):
             changed[name] = _resolve(value, base)
         elif isinstance(value, dict):
             changed[name] = {
-                key: _resolve(item, base) if isinstance(item, _Section) else item
+                key: _resolve(item, base) if isinstance(item, BaseModel) else item
                 for key, item in value.items()
             }
     return model.model_copy(update=changed)

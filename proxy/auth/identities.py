@@ -83,6 +83,7 @@ class IdentityEntry(BaseModel):
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False
     certificate: CertificateName | None = None
+    old_secret_until: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
@@ -95,6 +96,8 @@ class IdentityEntry(BaseModel):
             # Only one salt can be shown to a client that has yet to say which
             # password it holds.
             raise ValueError("two secrets must share salt and iterations")
+        if self.old_secret_until is not None and len(parsed) < MAX_SECRETS:
+            raise ValueError('"old_secret_until" needs two secrets, the old one last')
         return self
 
     @model_validator(mode="after")
@@ -129,6 +132,8 @@ class Identity:
         networks: addresses it may come from; empty for any.
         disabled: may not log in at all.
         certificate: whose client certificate it must be, where a rule asks for one.
+        old_secret_until: last moment at which the second secret is right; None for
+            ever.
     """
 
     name: str
@@ -138,6 +143,13 @@ class Identity:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     disabled: bool = False
     certificate: CertificateName | None = None
+    old_secret_until: datetime | None = None
+
+    def secrets_at(self, now: datetime) -> tuple[ScramSecret, ...]:
+        """The secrets that are right now: without the old one whose time is over."""
+        until = self.old_secret_until
+        is_over = until is not None and now > until
+        return self.secrets[:1] if is_over else self.secrets
 
     def unusable_reason(self, now: datetime) -> str:
         """Why this identity can't log in now, for the operator; "" if it can."""
@@ -222,10 +234,24 @@ def load_identities(mapping: Mapping[str, object], *, source: str) -> Identities
     if twice := sorted(name for name, count in names.items() if count > 1):
         listed = ", ".join(f'"{name}"' for name in twice)
         raise ConfigError(f"{source}: identities: given more than once: {listed}")
-    return Identities(_identity(entry) for entry in document.identities)
+    return Identities(identity_of(entry) for entry in document.identities)
 
 
-def _identity(entry: IdentityEntry) -> Identity:
+def read_entry(mapping: Mapping[str, object], *, source: str) -> IdentityEntry:
+    """Check one entry, wherever it was kept.
+
+    Raises:
+        ConfigError: every problem, one a line.
+    """
+    try:
+        return IdentityEntry.model_validate(mapping)
+    except ValidationError as problem:
+        lines = [_describe(error, source, IdentityEntry) for error in problem.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def identity_of(entry: IdentityEntry) -> Identity:
+    """The entry, ready to be proven."""
     return Identity(
         entry.name,
         entry.role,
@@ -234,17 +260,23 @@ def _identity(entry: IdentityEntry) -> Identity:
         networks=entry.networks,
         disabled=entry.disabled,
         certificate=entry.certificate,
+        old_secret_until=entry.old_secret_until,
     )
 
 
-def _describe(error: Mapping[str, object], source: str) -> str:
+def _describe(
+    error: Mapping[str, object],
+    source: str,
+    model: type[BaseModel] | None = None,
+) -> str:
     raw = error.get("loc")
     place: Sequence[object] = raw if isinstance(raw, tuple) else ()
     where = ".".join(str(part) for part in place) or "document"
     if error.get("type") != "extra_forbidden":
         said = type_in_words(str(error.get("type"))) or _lower(str(error.get("msg")))
         return f"{source}: {where}: {said}"
-    model = IdentityEntry if len(place) > 1 else IdentitiesDocument
+    if model is None:
+        model = IdentityEntry if len(place) > 1 else IdentitiesDocument
     near = difflib.get_close_matches(str(place[-1]), model.model_fields, n=1)
     tip = f'; did you mean "{near[0]}"?' if near else ""
     return f"{source}: {where}: unknown key{tip}"
