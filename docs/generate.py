@@ -161,11 +161,12 @@ The file named by `identities`; an example is
 | `identities[].name` | required | What the client gives as user; at most 63 bytes, each name once. |
 | `identities[].role` | required | A role of the policy. |
 | `identities[].secret` | this, `secrets` or `certificate` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
-| `identities[].secrets` | | Two of them, while a password is being changed; both with the same salt and iterations. |
+| `identities[].secrets` | | Two of them, while a password is being changed; both with the same salt and iterations, the newer one first. |
+| `identities[].old_secret_until` | | Last moment at which the second of two secrets is right. |
 | `identities[].certificate` | this beside or instead of a secret | Whose client certificate is this identity's, where a login rule asks for one: one of `email`, `dns`, `uri`, `common_name`, `subject`, and `issuer`; see [policy documents](policy.md#certificate). |
-| `identities[].valid_until` | | Last moment of a login, with its time zone: `2027-03-31T18:00:00Z`. Sessions that are open go on. |
+| `identities[].valid_until` | | Last moment, with its time zone: `2027-03-31T18:00:00Z`. Open sessions end then. |
 | `identities[].networks` | | Addresses it may come from: `[10.20.0.0/16, "2001:db8::/32"]`. Empty: any. |
-| `identities[].disabled` | `false` | May not log in. A reload also ends its open sessions, as it does when an identity is removed or gets another role. |
+| `identities[].disabled` | `false` | May not log in. Ends its open sessions too, as it does when an identity is removed or gets another role. |
 """
 
 

@@ -326,8 +326,10 @@ class Settings(_Section):
         "log-in; without it, nowhere.",
     )
     policy: Path = Field(description="The policy document. Read again when it changes.")
-    identities: Path = Field(
-        description="The identities document. Read again when it changes."
+    identities: Path | None = Field(
+        default=None,
+        description="The identities document. Read again when it changes. Without it, "
+        "they are in the store.",
     )
     store: StoreSettings | None = None
     audit: AuditSettings
@@ -340,6 +342,14 @@ class Settings(_Section):
         description="Written (JSON, 0600) once clients can connect, with the addresses "
         "and process ids; removed at the end.",
     )
+
+    @model_validator(mode="after")
+    def _somebody_may_come_in(self) -> Self:
+        if self.identities is None and self.store is None:
+            raise ValueError(
+                'give "identities", a file, or "store", where they are kept'
+            )
+        return self
 
     def resolved(self, base: Path) -> Self:
         """The same with relative paths taken from `base`, the file's folder."""

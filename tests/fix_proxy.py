@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from proxy.demo.roles import Login
 
 HOST = "127.0.0.1"
-_START_S = 20.0
+_START_S = 40.0
 Settings = Mapping[str, Any]
 
 

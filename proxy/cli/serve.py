@@ -25,6 +25,7 @@ from proxy.doctor.gate import at_start, tell, watch, words_of
 from proxy.logs import configure
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
 from proxy.server.gate import Gate
+from proxy.server.mock_key import mock_key
 from proxy.server.run import (
     check_sources,
     open_sockets,
@@ -96,17 +97,18 @@ def serve(
     tell(passed.found)
     if passed.note:
         _log.error("gate_is_closed", problem=passed.note)
+    key = mock_key(settings)
     sockets = open_sockets(settings)
     admin = settings.admin
     admin_socket = None if admin is None else listen(admin.host, admin.port)
     try:
         if settings.workers == 1:
             uvloop.run(
-                _serve_alone(settings, sockets, admin_socket, Gate(passed.version))
+                _serve_alone(settings, sockets, admin_socket, Gate(passed.version), key)
             )
         else:
             command = _worker_command(config, passed)
-            uvloop.run(_supervise(command, settings, sockets, admin_socket))
+            uvloop.run(_supervise(command, settings, sockets, admin_socket, key))
     finally:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)
@@ -137,6 +139,7 @@ async def _serve_alone(
     sockets: list[socket.socket],
     admin_socket: socket.socket | None,
     gate: Gate,
+    key: bytes,
 ) -> None:
     """One process does everything."""
 
@@ -152,7 +155,7 @@ async def _serve_alone(
             write_ready_file(settings, sockets, admin_socket, [os.getpid()])
             yield
 
-    await serve_sessions(settings, sockets, gate=gate, around=around)
+    await serve_sessions(settings, sockets, mock_key=key, gate=gate, around=around)
 
 
 async def _supervise(
@@ -160,6 +163,7 @@ async def _supervise(
     settings: Settings,
     sockets: list[socket.socket],
     admin_socket: socket.socket | None,
+    key: bytes,
 ) -> None:
     """This process is the parent of several workers."""
 
@@ -173,6 +177,7 @@ async def _supervise(
         settings.workers,
         sockets,
         command=command,
+        mock_key=key,
         drain_timeout_s=settings.limits.drain_timeout_s,
     )
     await supervisor.run(around)

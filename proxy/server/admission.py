@@ -23,6 +23,8 @@ from proxy.session.login_effects import LoginRules
 from proxy.session.rate import Rate
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from proxy.auth.identities import Identities
     from proxy.policy.evaluate import Policy
     from proxy.policy.logins import Knock, Ways
@@ -78,7 +80,9 @@ def may_login(policy: Policy, role: str) -> Decision:
     return Decision(allowed=True, rule="login", reason="the role may log in")
 
 
-def why_out(request: LoginRequest, policy: Policy, identities: Identities) -> str:
+def why_out(
+    request: LoginRequest, policy: Policy, identities: Identities, now: datetime
+) -> str:
     """Why a session may not go on under what was just read, "" if it may."""
     identity = identities.find(request.identity)
     if identity is None or identity.disabled or identity.role != request.role:
@@ -86,6 +90,8 @@ def why_out(request: LoginRequest, policy: Policy, identities: Identities) -> st
     wanted, shown = identity.certificate, request.certificate
     if wanted is not None and shown and not wanted.fits(shown, identity.name):
         return f'identity "{request.identity}" has another client certificate now'
+    if reason := identity.unusable_reason(now):
+        return f'"{request.identity}" may not go on: {reason}'
     decision = may_login(policy, request.role)
     return "" if decision.allowed else f"the policy changed: {decision.reason}"
 

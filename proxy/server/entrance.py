@@ -224,6 +224,8 @@ class Entrance(asyncio.Protocol):
         await server.gate.settled(server.policy, GATE_WAIT_S)
         refusal = unserved(server.settings.upstream, request.database)
         refusal = refusal or server.gate.refusal(server.policy)
+        if refusal is None and server.stored is not None:
+            refusal = server.stored.watch.refusal()
         if refusal is None:
             place = server.slots.problem(request, server.policy)
             if place is not None:

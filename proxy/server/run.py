@@ -25,6 +25,7 @@ from proxy.server.dial import Dialler
 from proxy.server.follow import Follower, look
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_upstream
+from proxy.server.reload import tell_left_out
 from proxy.server.server import Server
 from proxy.server.sources import read_sources, source_paths
 from proxy.server.sweep import sweep
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from proxy.server.gate import Gate
     from proxy.server.sources import Sources
+    from proxy.server.stored import Stored
     from proxy.server.tls import FrontendTls
     from proxy.settings import Settings
 
@@ -57,7 +59,7 @@ async def serve_sessions(
     sockets: list[socket.socket],
     *,
     worker: int = 0,
-    mock_key: bytes | None = None,
+    mock_key: bytes,
     gate: Gate | None = None,
     around: Callable[[Server], AbstractAsyncContextManager[None]],
 ) -> None:
@@ -67,20 +69,41 @@ async def serve_sessions(
         settings: how.
         sockets: where to listen.
         worker: number of this process among the workers.
-        mock_key: key to the salts of unknown names; None makes one up.
+        mock_key: key to the salts of unknown names, the same in all workers.
         gate: lets sessions in; None begins with a closed one.
         around: what else runs while it serves, entered once clients can come in.
 
     Raises:
         ConfigError: something of the settings can't be used.
+        UnavailableError: the store can't be reached.
     """
-    loop = asyncio.get_running_loop()
+    stored = await _opened(settings)
+    try:
+        server, follower = _made(
+            settings, stored, worker=worker, mock_key=mock_key, gate=gate
+        )
+        await _serve(server, follower, sockets, around)
+    finally:
+        if stored is not None:
+            await stored.close()
+
+
+def _made(
+    settings: Settings,
+    stored: Stored | None,
+    *,
+    worker: int,
+    mock_key: bytes,
+    gate: Gate | None,
+) -> tuple[Server, Follower]:
+    """The server, and who notices that its files have changed."""
     wall_clock = time.time  # noqa: TID251 - this is where the clock is injected
+    loop = asyncio.get_running_loop()
     metrics = Metrics(version=version("pgwarden"), started=time.monotonic())
     tasks = Tasks()
     paths = source_paths(settings)
     seen = look(paths)
-    sources = read_sources(settings)
+    sources = read_sources(settings, stored.roll if stored is not None else None)
     tls = _frontend_tls(settings, sources)
     dialler = Dialler(settings.upstream, tasks=tasks, keys=sources.keys)
     # Last: a mistake in any of the above must not leave an audit file behind.
@@ -104,9 +127,20 @@ async def serve_sessions(
         worker=worker,
         gate=gate,
     )
-    if mock_key is not None:
-        server.mock_key = mock_key
-    follower = Follower(paths, server.reload, known=seen)
+    server.mock_key = mock_key
+    server.stored = stored
+    tell_left_out(sources)
+    return server, Follower(paths, server.reload, known=seen)
+
+
+async def _serve(
+    server: Server,
+    follower: Follower,
+    sockets: list[socket.socket],
+    around: Callable[[Server], AbstractAsyncContextManager[None]],
+) -> None:
+    """From the first client until everybody has gone."""
+    loop, tasks, stored = server.loop, server.tasks, server.stored
     stopping = asyncio.Event()
     hurry = asyncio.Event()
 
@@ -123,9 +157,11 @@ async def serve_sessions(
         tasks.spawn(follower.follow()),
         tasks.spawn(sweep(server)),
         tasks.spawn(watch_upstream(server)),
-        tasks.spawn(server.catalogs.follow(settings.upstream.catalog.refresh_s)),
+        tasks.spawn(server.catalogs.follow(server.settings.upstream.catalog.refresh_s)),
+        *([tasks.spawn(work) for work in stored.works(server)] if stored else []),
     ]
-    _log.info("serving", listen=[_shown(each) for each in sockets], worker=worker)
+    listen = [_shown(each) for each in sockets]
+    _log.info("serving", listen=listen, worker=server.worker)
     # What was made up to here stays; what a statement makes rarely forms cycles.
     gc.collect()
     gc.freeze()
@@ -139,8 +175,17 @@ async def serve_sessions(
     for task in keeping:
         task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
-    committer.close()
+    server.committer.close()
     _log.info("stopped")
+
+
+async def _opened(settings: Settings) -> Stored | None:
+    if settings.store is None:
+        return None
+    # Whoever has no store does not load its libraries.
+    from proxy.server.stored import Stored  # noqa: PLC0415 - see above
+
+    return await Stored.open(settings.store, time.perf_counter)
 
 
 async def _drain(server: Server, hurry: asyncio.Event) -> None:

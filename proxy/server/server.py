@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,19 +15,16 @@ import structlog
 
 from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
-from proxy.errors import ConfigError
 from proxy.metrics import pack
-from proxy.server.admission import Rates, Slots, why_out
+from proxy.server.admission import Rates, Slots
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
-from proxy.server.client_tls import end_revoked, warn_if_outdated
 from proxy.server.control import Numbers
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
 from proxy.server.judges import Judges
 from proxy.server.link import Link
-from proxy.server.sources import read_sources
-from proxy.server.tls import frontend_tls
+from proxy.server.reload import reload
 from proxy.server.upstream_users import catalog_login
 from proxy.session.reports import JUDGED_REPORTS
 from proxy.session.session import Limits, Session
@@ -48,9 +44,9 @@ if TYPE_CHECKING:
     from proxy.server.dial import Dialled, Dialler
     from proxy.server.entrance import Entrance
     from proxy.server.sources import Sources
+    from proxy.server.stored import Stored
     from proxy.server.tasks import Tasks
     from proxy.server.tls import FrontendTls
-    from proxy.server.upstream_users import Key
     from proxy.session.login_effects import LoginRequest
     from proxy.session.upstream_plan import UpstreamPlan
     from proxy.settings import Settings
@@ -94,13 +90,15 @@ class Server:
         self.clock = time.perf_counter
         self.now = time.time  # noqa: TID251 - here it is handed on to the sessions
         self.mock_key = secrets.token_bytes(32)
+        self.worker = worker
         self.cancel_keys = CancelKeys(worker)
         self.entrances: set[Entrance] = set()
         self.links: dict[Link, tuple[Slot, int]] = {}
         self.farewells: set[Farewell] = set()
         self.policy = sources.policy
         self.identities = sources.identities
-        self._keys = sources.keys
+        self.keys = sources.keys
+        self.stored: Stored | None = None
         self.catalogs = Catalogs(
             dialler,
             tasks=tasks,
@@ -109,9 +107,9 @@ class Server:
             login=self._catalog_login,
         )
         self.catalogs.changed = self._catalog_changed
-        self._judges = Judges(self.policy, self.catalogs)
+        self.judges = Judges(self.policy, self.catalogs)
         self.slots = Slots(settings.limits)
-        self._rates = Rates()
+        self.rates = Rates()
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
         self.stop: Callable[[], None] = lambda: None
         self._limits = Limits(
@@ -174,7 +172,7 @@ class Server:
         session = Session(
             surroundings.adopt(
                 rules.situations,
-                partial(self._judges.of, request.role, request.database, major),
+                partial(self.judges.of, request.role, request.database, major),
             ),
             records,
             token=secrets.token_hex(8),
@@ -182,7 +180,7 @@ class Server:
             tally=self.metrics.tally,
             limits=self._limits,
             watched=watched,
-            rate=self._rates.of(request, self.policy),
+            rate=self.rates.of(request, self.policy),
             surroundings=surroundings,
         )
         link = Link(
@@ -217,6 +215,8 @@ class Server:
                 )
             )
         )
+        if self.stored is not None:
+            self.stored.came_in(request, address)
         for _, shadow in request.shadows:
             self.metrics.tally.would_refuse(request.role, shadow.rule)
         client.write(
@@ -264,7 +264,7 @@ class Server:
 
     def _catalog_changed(self, database: str) -> None:
         """Sessions are judged by the new catalog from their next statement."""
-        self._judges.forget(database)
+        self.judges.forget(database)
         for link in self.links:
             if link.request.database == database:
                 link.session.look_again()
@@ -276,6 +276,8 @@ class Server:
             found.append("the audit log can't be written; statements are refused")
         if problem := self.gate.problem(self.policy):
             found.append(problem)
+        if self.stored is not None and self.stored.watch.refusal() is not None:
+            found.append("the store can't be read; nobody new may come in")
         return found + self.dialler.health.problems()
 
     def numbers(self) -> Numbers:
@@ -324,60 +326,4 @@ class Server:
 
     def reload(self) -> None:
         """Read the files again; what is broken is refused as a whole."""
-        try:
-            sources = read_sources(self.settings)
-        except ConfigError as error:
-            self._renew_secrets(self._keys)
-            self.metrics.policy_reload("refused", self.policy.version)
-            _log.error(
-                "reload_refused", error=error.message, in_force=self.policy.version
-            )
-            return
-        self.policy, self.identities, self._keys = sources
-        self._judges.adopt(self.policy)
-        self._renew_secrets(self._keys)
-        self._rates.keep(self.identities)
-        ended = 0
-        for link in list(self.links):
-            reason = why_out(link.request, self.policy, self.identities)
-            if reason:
-                link.expel(reason)
-                ended += 1
-            else:
-                self._renew_judge(link)
-                link.session.rate = self._rates.of(link.request, self.policy)
-        self.metrics.policy_reload("ok", self.policy.version)
-        _log.info(
-            "reloaded",
-            policy=self.policy.version,
-            identities=len(self.identities),
-            sessions=len(self.links),
-            sessions_ended=ended,
-        )
-
-    def _renew_judge(self, link: Link) -> None:
-        """Have a session judge by the policy that was just read."""
-        request, surroundings = link.request, link.session.surroundings
-        if surroundings is not None:
-            situations = self.policy.role(request.role).situations
-            major = link.session.judge.server_major
-            surroundings.adopt(
-                situations,
-                partial(self._judges.of, request.role, request.database, major),
-            )
-            link.session.look_again()
-
-    def _renew_secrets(self, keys: tuple[Key, ...]) -> None:
-        """Certificate, CA, passwords: a renewed one counts, a broken one does not."""
-        for renew in (partial(self.dialler.renew, keys), self._renew_tls):
-            try:
-                renew()
-            except ConfigError as error:
-                # The policy must not wait for it: it may be about to forbid something.
-                _log.error("renewal_refused", error=error.message)
-
-    def _renew_tls(self) -> None:
-        if self.settings.tls is not None:
-            self.tls = frontend_tls(self.settings.tls, self.policy.logins)
-            warn_if_outdated(self.tls.revocations, datetime.now(UTC))
-            end_revoked(self)
+        reload(self)

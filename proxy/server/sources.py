@@ -1,14 +1,16 @@
-"""Policy and identities, read from their files at the start and again while serving.
+"""Policy and identities, read at the start and again while serving.
 
-Both are usable, or none is taken. Blocking, as the files are small and changes rare.
-Next: `proxy.server.follow`, which notices changes, and `proxy.server.server`.
+Of files, both are usable or none is taken: somebody will look at what was just written.
+Of a store, who does not fit is left out and everybody else counts: one row must not
+keep another from being disabled. Blocking, as files are small and changes rare.
+Next: `proxy.server.follow`, which notices changes, and `proxy.server.reload`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.auth.identities import load_identities
+from proxy.auth.identities import Identities, identity_of, load_identities
 from proxy.errors import ConfigError, reason_of
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -19,9 +21,10 @@ from proxy.server.upstream_users import keys
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxy.auth.identities import Identities
+    from proxy.auth.identities import Identity
     from proxy.server.upstream_users import Key
     from proxy.settings import Settings, TlsSettings
+    from proxy.store.identities import Roll
 
 
 class Sources(NamedTuple):
@@ -31,15 +34,24 @@ class Sources(NamedTuple):
     identities: Identities
     keys: tuple[Key, ...]
     """The upstream logins that they need."""
+    problems: tuple[str, ...] = ()
+    """Who was left out of what a store holds, one line each."""
 
 
-def read_sources(settings: Settings) -> Sources:
+def read_sources(settings: Settings, roll: Roll | None = None) -> Sources:
     """Read policy and identities.
+
+    Args:
+        settings: say where they are.
+        roll: what the store holds, where that was read already.
 
     Raises:
         ConfigError: one of them can't be used, or they do not go together.
+        UnavailableError: the store can't be read.
     """
     policy = read_policy(settings.policy, settings)
+    if settings.identities is None:
+        return with_roll(settings, policy, roll or _roll_now(settings))
     identities = read_identities(settings.identities)
     wrong = [
         f'{settings.identities}: identity "{identity.name}" has the role '
@@ -54,9 +66,61 @@ def read_sources(settings: Settings) -> Sources:
     return Sources(policy, identities, keys(settings.upstream, policy, identities))
 
 
+def with_roll(settings: Settings, policy: Policy, roll: Roll) -> Sources:
+    """What the store holds under this policy, without whoever does not fit."""
+    problems = list(roll.problems)
+    fit: list[Identity] = []
+    for identity in map(identity_of, roll.entries):
+        problem = _misfit(settings, policy, [identity])
+        if problem:
+            problems.append(f"store: {problem}")
+        else:
+            fit.append(identity)
+    if _misfit(settings, policy, fit):
+        # Two of them would be one role upstream: whose name sorts first is it.
+        alone: list[Identity] = []
+        for identity in fit:
+            problem = _misfit(settings, policy, [*alone, identity])
+            if problem:
+                problems.append(f"store: {problem}")
+            else:
+                alone.append(identity)
+        fit = alone
+    identities = Identities(fit)
+    found = keys(settings.upstream, policy, identities)
+    return Sources(policy, identities, found, tuple(problems))
+
+
+def _misfit(settings: Settings, policy: Policy, some: list[Identity]) -> str:
+    """What keeps these from being served together; "" if nothing does."""
+    for identity in some:
+        if identity.role not in policy.roles:
+            return (
+                f'identity "{identity.name}" has the role "{identity.role}", which '
+                f'policy "{policy.name}" does not know'
+                f"{nearest(identity.role, policy.roles)}"
+            )
+    try:
+        keys(settings.upstream, policy, Identities(some))
+    except ConfigError as problem:
+        return problem.message
+    return ""
+
+
+def _roll_now(settings: Settings) -> Roll:
+    if settings.store is None:
+        raise ConfigError('the settings name neither "identities" nor a "store"')
+    # Whoever has no store does not wait for its libraries.
+    from proxy.server.store_now import roll_now  # noqa: PLC0415 - see above
+
+    return roll_now(settings.store)
+
+
 def source_paths(settings: Settings) -> list[Path]:
     """The files whose change calls for a reload; the certificate is one."""
-    paths = [settings.policy, settings.identities]
+    paths = [settings.policy]
+    if settings.identities is not None:
+        paths.append(settings.identities)
     if settings.tls is not None:
         paths += settings.tls.files()
     return paths

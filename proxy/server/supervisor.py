@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -67,6 +66,7 @@ class Supervisor:
         sockets: Sequence[socket.socket],
         *,
         command: Sequence[str],
+        mock_key: bytes,
         drain_timeout_s: float,
     ) -> None:
         """Prepare.
@@ -75,6 +75,7 @@ class Supervisor:
             count: how many workers.
             sockets: where they listen.
             command: starts a worker; worker number and descriptors are appended.
+            mock_key: key to the salts of unknown names, for all of them.
             drain_timeout_s: how long a worker may take to stop.
         """
         self._count = count
@@ -82,7 +83,7 @@ class Supervisor:
         self._command = command
         self._patience_s = drain_timeout_s + 10.0
         self._workers: dict[int, Worker] = {}
-        self._mock_key = secrets.token_bytes(32)
+        self._mock_key = mock_key
         self._stopping = asyncio.Event()
 
     @property

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import select
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import IDLE_SESSION_TIMEOUT, ErrorReport
+from proxy.server.expiry import expel_expired
 from proxy.server.overtime import keep_time
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ async def sweep(server: Server) -> None:
         due = loop.time() + SWEEP_EVERY_S
         await asyncio.sleep(SWEEP_EVERY_S)
         server.metrics.loop_lag_s = max(0.0, loop.time() - due)
+        expel_expired(server, datetime.now(UTC))
         for link in list(server.links):
             if link.is_stalled() and _is_gone(link):
                 link.client_lost()

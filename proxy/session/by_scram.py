@@ -64,7 +64,7 @@ class ScramLogin(Exchange):
         self._user = candidate.user
         identity, channel = candidate.identity, candidate.channel
         self._doom = candidate.doom
-        known = identity.secrets if identity is not None else ()
+        known = identity.secrets_at(candidate.now) if identity is not None else ()
         if identity is not None and not known:
             self._doom = self._doom or "the identity has no password"
         end_point = None if channel is None else channel.end_point

@@ -1,23 +1,20 @@
-"""Bring a store's tables to the form that this pgwarden knows.
+"""Whether a store's tables have the form that this pgwarden knows; if not, upgrade it.
 
-Alembic's revisions travel in the package (`schema/versions`). Several processes may
-open a store at once: one upgrades, the others wait and find it done.
-Next: `schema/env.py`, which Alembic runs.
+Revisions travel in the package (`schema/versions`); the number in a file's name is its
+revision, and the highest is ours. Several processes may open a store at once: one
+upgrades, the others wait and find it done. Next: `revisions`, which runs them.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from proxy.errors import ConfigError
-from proxy.store.postgres import UPGRADE_LOCK
 from proxy.store.sqlite import WRITES
 
 if TYPE_CHECKING:
@@ -25,14 +22,13 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 SCHEMA_FOLDER: Final = Path(__file__).parent / "schema"
+_FILE: Final = re.compile(r"r(\d{4})_[a-z_]+\.py")
 
 
-def _configuration(folder: Path) -> Config:
-    """Where the revisions are, and nothing else."""
-    config = Config()
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
+def revisions(folder: Path) -> list[str]:
+    """The revisions there, the oldest first."""
+    names = (_FILE.fullmatch(each.name) for each in (folder / "versions").iterdir())
+    return sorted(name[1] for name in names if name)
 
 
 async def upgrade(
@@ -48,8 +44,7 @@ async def upgrade(
     Raises:
         ConfigError: the store has been upgraded by a newer pgwarden.
     """
-    scripts = ScriptDirectory.from_config(_configuration(folder))
-    known = {each.revision for each in scripts.walk_revisions()}
+    known = revisions(folder)
     async with engine.connect() as connection, connection.begin():
         found = await connection.run_sync(_revision)
     if found is not None and found not in known:
@@ -58,20 +53,21 @@ async def upgrade(
             f'"{found}", which this one does not know)',
             hint="run that version, or restore the store from before the upgrade",
         )
-    if found == scripts.get_current_head():
+    if found == known[-1]:
         return
+    # Alembic takes as long to load as everything else of the store, and is needed
+    # once a version.
+    # It tells of each step and plugin, also while it loads: no events of ours.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from proxy.store.revisions import run  # noqa: PLC0415 - see above
+
     writing = engine.execution_options(**{WRITES: True})
     async with writing.connect() as connection, connection.begin():
-        await connection.run_sync(_run, folder)
+        await connection.run_sync(run, folder)
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _run(connection: Connection, folder: Path) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"select pg_advisory_xact_lock({UPGRADE_LOCK})"))
-    config = _configuration(folder)
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.scalar(text("select version_num from alembic_version"))
+    return None if found is None else str(found)

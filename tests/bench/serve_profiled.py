@@ -51,7 +51,7 @@ def main(config: Path) -> None:
         write_ready_file(settings, sockets, None, [os.getpid()])
         yield
 
-    uvloop.run(serve_sessions(settings, sockets, around=around))
+    uvloop.run(serve_sessions(settings, sockets, mock_key=bytes(32), around=around))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,15 @@ import pytest
 import yaml
 
 from tests.fix_proxy import ungated_text
-from tests.integration.rig import Raw, events, eventually, metric
+from tests.integration.rig import (
+    ENDLESS,
+    Raw,
+    backends,
+    events,
+    eventually,
+    metric,
+    query,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,3 +234,37 @@ def test_every_worker_follows(
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute("select 1 from customers")
+
+
+def test_the_audit_log_says_what_changed_in_the_file(
+    start_proxy: StartProxy, shop17: Database
+) -> None:
+    proxy = start_proxy(shop17.cluster, settings={"workers": 2})
+    without(proxy, proxy.user("developer"), disabled=True)
+    without(proxy, proxy.user("auditor"))
+    eventually(lambda: '"removed"' in audit_text(proxy), 10)
+    time.sleep(1)  # the other worker has looked by then, and says nothing
+    told = [each for each in proxy.records() if each["kind"] == "internal"]
+    details = [each["detail"] for each in told]
+    assert {each["purpose"] for each in told} == {"identities.changed"}
+    merged = {key: value for each in details for key, value in each.items()}
+    assert merged == {"changed": "dev", "removed": "audit"}
+    assert "SCRAM" not in str(told)
+
+
+def audit_text(proxy: Proxy) -> str:
+    return "".join(each.read_text() for each in proxy.audit_folder.glob("*.jsonl"))
+
+
+def test_time_runs_out_during_a_session(proxy: Proxy, shop17: Database) -> None:
+    """Nothing is changed when it does: the clock alone ends it."""
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - only here
+
+    until = datetime.now(UTC) + timedelta(seconds=3)
+    without(proxy, proxy.user("developer"), valid_until=until.isoformat())
+    eventually(lambda: metric(proxy, OK) == 2, 10)
+    with Raw(proxy.dsn("developer", shop17.name)) as out:
+        out.send(query(ENDLESS))
+        assert b"was valid until" in out.rest()
+        assert 0 <= (datetime.now(UTC) - until).total_seconds() < 2
+    eventually(lambda: backends(shop17) == 0)

@@ -6,12 +6,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from proxy.errors import ConfigError
 from proxy.store import sqlite
 from proxy.store.engine import Store
-from proxy.store.upgrade import SCHEMA_FOLDER, upgrade
+from proxy.store.upgrade import SCHEMA_FOLDER, revisions, upgrade
 from proxy.store_settings import StoreSettings
 from tests.storing import add, roll
 
@@ -22,7 +24,7 @@ TOMORROW = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "tomorrow"
+revision = "9999"
 down_revision = {head!r}
 
 def upgrade():
@@ -37,8 +39,8 @@ def schema_of_tomorrow(tmp_path: Path, then: str = "") -> Path:
     folder = tmp_path / "schema"
     shutil.copytree(SCHEMA_FOLDER, folder)
     versions = folder / "versions"
-    head = max(each.name[1:5] for each in versions.glob("r*.py"))
-    (versions / "tomorrow.py").write_text(TOMORROW.format(head=head, then=then))
+    head = revisions(folder)[-1]
+    (versions / "r9999_tomorrow.py").write_text(TOMORROW.format(head=head, then=then))
     return folder
 
 
@@ -56,7 +58,7 @@ async def test_a_store_is_upgraded_with_what_it_holds(tmp_path: Path) -> None:
     assert [each.name for each in (await roll(store)).entries] == ["ana"]
     await store.close()
     # And today's pgwarden, started by mistake, keeps its hands off.
-    with pytest.raises(ConfigError, match=r'newer pgwarden \(to revision "tomorrow"'):
+    with pytest.raises(ConfigError, match=r'newer pgwarden \(to revision "9999"'):
         await Store.open(settings)
 
 
@@ -75,3 +77,16 @@ async def test_an_upgrade_that_fails_leaves_the_store_as_it_was(
     await engine.dispose()
     await store.close()
     await (await Store.open(settings)).close()
+
+
+def test_a_revision_is_named_as_its_file() -> None:
+    """Whether a store is up to date is told from the names alone."""
+    config = Config()
+    config.set_main_option("script_location", str(SCHEMA_FOLDER))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    found = [each.revision for each in scripts.walk_revisions()]
+    assert sorted(found) == revisions(SCHEMA_FOLDER)
+    assert scripts.get_heads() == [revisions(SCHEMA_FOLDER)[-1]]
+    files = (SCHEMA_FOLDER / "versions").glob("[!_]*.py")
+    assert len(list(files)) == len(found)
