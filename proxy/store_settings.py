@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -41,6 +41,11 @@ class PostgresPlace(NamedTuple):
     port: int
     database: str
     user: str
+
+
+def sqlite_url(file: Path) -> str:
+    """The `url` of a file, whatever letters are in its path."""
+    return f"sqlite:///{quote(str(file))}"
 
 
 class StoreSettings(BaseModel):
@@ -127,7 +132,7 @@ class StoreSettings(BaseModel):
         """The same with a relative file name taken from `base`."""
         file, changed = self.file, {}
         if file is not None and not file.is_absolute():
-            changed["url"] = f"sqlite:///{base / file}"
+            changed["url"] = sqlite_url(base / file)
         return self.model_copy(update=changed)
 
     def password(self) -> str:

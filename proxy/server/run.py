@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from proxy.audit.writer import ChainWriter
+from proxy.errors import UnavailableError
 from proxy.metrics import Metrics
 from proxy.server.client_tls import warn_if_outdated
 from proxy.server.committer import Committer
@@ -49,6 +50,7 @@ DRAIN_LOOK_EVERY_S = 0.02
 FAREWELL_WITHIN_S = 2.0
 """How long the upstream may take, at the very end, to stop what was cancelled."""
 FINISH_WITHIN_S = 5.0
+STORE_RETRY_S = 1.0
 GC_THRESHOLDS = (50_000, 20, 50)
 """Python's default of 700 makes the collector walk the verdict caches many times a
 second: a fifth of the time of a statement."""
@@ -75,7 +77,6 @@ async def serve_sessions(
 
     Raises:
         ConfigError: something of the settings can't be used.
-        UnavailableError: the store can't be reached.
     """
     stored = await _opened(settings)
     try:
@@ -185,7 +186,17 @@ async def _opened(settings: Settings) -> Stored | None:
     # Whoever has no store does not load its libraries.
     from proxy.server.stored import Stored  # noqa: PLC0415 - see above
 
-    return await Stored.open(settings.store, time.perf_counter)
+    is_told = False
+    while True:
+        try:
+            return await Stored.open(settings.store, time.perf_counter)
+        except UnavailableError as error:
+            # The parent could read it when it started. A worker that takes the place
+            # of another one waits: ending would end those that serve.
+            if not is_told:
+                _log.error("store_unavailable", problem=error.message)
+                is_told = True
+            await asyncio.sleep(STORE_RETRY_S)
 
 
 async def _drain(server: Server, hurry: asyncio.Event) -> None:

@@ -63,6 +63,7 @@ class Store:
         self._engine = engine
         self._settings = settings
         self._file = sqlite.file_mark(settings)
+        self._opening = asyncio.Lock()
 
     @property
     def place(self) -> str:
@@ -144,8 +145,12 @@ class Store:
 
     async def _same_file(self) -> None:
         """Go on with the file that has the name now, if it was replaced."""
-        found = sqlite.file_mark(self._settings)
-        if found != self._file:
+        if sqlite.file_mark(self._settings) == self._file:
+            return
+        async with self._opening:
+            found = sqlite.file_mark(self._settings)
+            if found == self._file:
+                return
             engine = await _opened(self._settings, make=False)
             old, self._engine, self._file = self._engine, engine, found
             await old.dispose()
@@ -190,6 +195,11 @@ async def _told(place: str) -> AsyncIterator[None]:
     except TimeoutError:
         raise StoreUnavailable(
             f'the store "{place}" did not answer in {PATIENCE_S:g} s'
+        ) from None
+    except ValueError:
+        # A time or a JSON text that somebody else wrote there.
+        raise StoreUnavailable(
+            f'the store "{place}" holds something that can\'t be understood'
         ) from None
     except SQLAlchemyError as error:
         # "from None": the cause of it quotes rows, and rows hold secrets.

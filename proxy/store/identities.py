@@ -7,11 +7,23 @@ Next: `proxy.auth.identities` for an entry, `proxy.cli.identity` for the command
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, Column, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    String,
+    Table,
+    Text,
+    cast,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from proxy.auth.identities import Identities, IdentityEntry, identity_of, read_entry
 from proxy.errors import ConfigError
@@ -37,11 +49,13 @@ class Roll:
 
     Attributes:
         entries: those that can be understood.
-        problems: one line for each row that can't be.
+        problems: one line, or more, for each row that can't be.
+        broken: the names of those rows.
     """
 
     entries: tuple[IdentityEntry, ...]
     problems: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     def identities(self) -> Identities:
         """Those who may be asked for their password."""
@@ -55,9 +69,12 @@ class Roll:
 async def read_roll(connection: AsyncConnection) -> Roll:
     """Read everybody."""
     rows = await connection.execute(
-        select(identities.c.name, identities.c.entry).order_by(identities.c.name)
+        # As text: one that is no JSON must not hide the others.
+        select(identities.c.name, cast(identities.c.entry, Text)).order_by(
+            identities.c.name
+        )
     )
-    return _understood([(str(name), entry) for name, entry in rows])
+    return _understood([(str(name), str(entry)) for name, entry in rows])
 
 
 async def add(connection: AsyncConnection, entry: IdentityEntry) -> None:
@@ -117,16 +134,28 @@ def _values(entry: IdentityEntry) -> dict[str, object]:
     return {"entry": values, "changed_at": datetime.now(UTC)}
 
 
-def _understood(rows: Sequence[tuple[str, object]]) -> Roll:
+def _understood(rows: Sequence[tuple[str, str]]) -> Roll:
     entries: list[IdentityEntry] = []
     problems: list[str] = []
-    for name, found in rows:
+    broken: list[str] = []
+    for name, text in rows:
         source = f'store: identity "{name}"'
-        if not isinstance(found, dict):
+        found = _mapping(text)
+        if found is None:
             problems.append(f"{source}: the entry is not a mapping")
+            broken.append(name)
             continue
         try:
             entries.append(read_entry({**found, "name": name}, source=source))
         except ConfigError as problem:
             problems.append(problem.message)
-    return Roll(tuple(entries), tuple(problems))
+            broken.append(name)
+    return Roll(tuple(entries), tuple(problems), tuple(broken))
+
+
+def _mapping(text: str) -> dict[str, object] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

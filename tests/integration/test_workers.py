@@ -18,6 +18,7 @@ import pytest
 
 from proxy.wire.messages import SASLInitialResponse
 from proxy.wire.startup import StartupMessage
+from tests.integration.rig import restart
 
 if TYPE_CHECKING:
     from proxy.demo.postgres import Cluster
@@ -126,3 +127,19 @@ def _is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("store", [False, True])
+def test_an_unknown_name_has_one_salt_over_restarts(
+    start_proxy: StartProxy, postgres17: Cluster, tmp_path: Path, *, store: bool
+) -> None:
+    """Another one would tell it from the known ones, whose salt stays."""
+    kept = {"store": {"url": f"sqlite:///{tmp_path}/store.db"}} if store else {}
+    proxy = start_proxy(postgres17, settings=kept)
+    names = ("nobody-of-that-name", proxy.user("developer"))
+    before = [_first_salt(proxy, name) for name in names]
+    proxy.stop()
+    restart(proxy)
+    assert [_first_salt(proxy, name) for name in names] == before
+    assert before[0] != before[1]

@@ -47,6 +47,12 @@ def test_a_file_is_taken_from_the_settings_folder(tmp_path: Path) -> None:
     found = settings(tmp_path, f"{MINIMAL}store: {{url: 'sqlite:///a/b.db'}}\n").store
     assert found is not None
     assert found.file == tmp_path / "a/b.db"
+    odd = tmp_path / "50% of? #1"
+    odd.mkdir()
+    text = f"{MINIMAL}store: {{url: 'sqlite:///b%3f.db'}}\n"
+    in_odd = settings(odd, text).store
+    assert in_odd is not None
+    assert in_odd.file == odd / "b?.db"
     absolute = StoreSettings(url="sqlite:////var/lib/b.db")
     assert absolute.resolved(tmp_path).file == Path("/var/lib/b.db")
 

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.errors import ConfigError
 from proxy.store.engine import Store, StoreUnavailable
+from proxy.store.history import read_history
 from proxy.store_settings import StoreSettings
 from tests.storing import SCENARIOS, add, roll
 
@@ -121,4 +122,48 @@ async def test_a_writer_waits_for_another_and_readers_do_not(tmp_path: Path) -> 
         assert not waits.done()
         other.execute("COMMIT")
         await waits
+    await store.close()
+
+
+async def test_what_is_no_json_hides_nobody_else(tmp_path: Path) -> None:
+    store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/store.db"))
+    for name in ("ana", "bea", "carl"):
+        await add(store, name)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as other:
+        other.execute("update identities set entry = '{' where name = 'ana'")
+        deep = "[" * 100_000
+        other.execute("update identities set entry = ? where name = 'bea'", [deep])
+        other.commit()
+    found = await roll(store)
+    assert [each.name for each in found.entries] == ["carl"]
+    assert found.broken == ("ana", "bea")
+    await store.close()
+
+
+async def test_a_time_that_is_none_is_told_of(tmp_path: Path) -> None:
+    store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/store.db"))
+    await add(store)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as other:
+        other.execute("update history set at = 'yesterday'")
+        other.commit()
+
+    async def read() -> None:
+        async with store.reading() as connection:
+            await read_history(connection)
+
+    with pytest.raises(StoreUnavailable, match="can't be understood"):
+        await read()
+    await store.close()
+
+
+async def test_a_file_that_is_replaced_under_many_readers(tmp_path: Path) -> None:
+    store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/store.db"))
+    other = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/other.db"))
+    await add(other, "bea")
+    await other.close()
+    (tmp_path / "other.db").rename(tmp_path / "store.db")
+    for each in ("-wal", "-shm"):
+        (tmp_path / f"store.db{each}").unlink(missing_ok=True)
+    rolls = await asyncio.gather(*[roll(store) for _ in range(8)])
+    assert {each.name for found in rolls for each in found.entries} == {"bea"}
     await store.close()
