@@ -18,7 +18,7 @@ from proxy.server.admission import why_out
 from proxy.server.client_tls import end_revoked, warn_if_outdated
 from proxy.server.sources import read_sources, with_roll
 from proxy.server.tls import frontend_tls
-from proxy.server.trail import file_record
+from proxy.server.trail import changes_record
 
 if TYPE_CHECKING:
     from proxy.server.link import Link
@@ -57,9 +57,12 @@ def reload(server: Server) -> None:
 
 
 def _record_change(server: Server, sources: Sources) -> None:
-    """Who was added, removed or changed in the file; one worker says it for all."""
-    if server.worker == 0 and server.settings.identities is not None:
-        record = file_record(server.identities, sources.identities)
+    """Who was added, removed or changed; one worker says it for all.
+
+    Of a store too, where the history says by whom: it may have been changed past it.
+    """
+    if server.worker == 0:
+        record = changes_record(server.identities, sources.identities)
         if record is not None:
             server.committer.record(record)
 
@@ -67,6 +70,7 @@ def _record_change(server: Server, sources: Sources) -> None:
 def take_roll(server: Server, roll: Roll) -> None:
     """The store has changed: its identities count from now on."""
     sources = with_roll(server.settings, server.policy, roll)
+    _record_change(server, sources)
     ended = _take_up(server, sources)
     _log.info(
         "identities_changed",

@@ -24,6 +24,8 @@ _log = structlog.get_logger("store")
 
 LOOK_EVERY_S: Final = 0.5
 """A look reads one row. Twenty workers cost a Postgres forty such reads a second."""
+READ_EVERY_S: Final = 30.0
+"""Everything is read anew this often: somebody may have written past the commands."""
 
 
 class StoreWatch:
@@ -44,11 +46,11 @@ class StoreWatch:
         self._clock = clock
         self._callbacks: list[Callable[[Store], Awaitable[None]]] = []
         self._known = ""
-        self._read_s = clock()
+        self._read_s = self._told_s = clock()
         self._problem = ""
 
     def on_change(self, callback: Callable[[Store], Awaitable[None]]) -> None:
-        """Call this after each change, and at the first look.
+        """Call this after each change, at the first look, and now and then.
 
         It reads what it needs, and is called again if it raises `StoreUnavailable`.
         """
@@ -63,10 +65,11 @@ class StoreWatch:
         """
         # Before they read: what changes meanwhile is another generation.
         found = await self.store.generation()
-        if found != self._known:
+        now_s = self._clock()
+        if found != self._known or now_s - self._told_s >= READ_EVERY_S:
             for callback in self._callbacks:
                 await callback(self.store)
-            self._known = found
+            self._known, self._told_s = found, now_s
         self._read_s = self._clock()
         if self._problem:
             self._problem = ""

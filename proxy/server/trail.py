@@ -1,7 +1,7 @@
 """Records of what was changed around pgwarden: they belong to no session.
 
 Next: `proxy.server.stored`, which writes the store's history, and `reload`, which
-writes what it finds changed in a file.
+writes what it finds changed.
 """
 
 from __future__ import annotations
@@ -46,11 +46,8 @@ def event_record(event: Event) -> bytes:
     return own_record(event.action, detail)
 
 
-def file_record(before: Identities, after: Identities) -> bytes | None:
-    """What a new identities document changed, by name; None if nothing.
-
-    Who did it, a file does not tell.
-    """
+def changes_record(before: Identities, after: Identities) -> bytes | None:
+    """Whom a new document, or a change of the store, concerns; None if nobody."""
     lists = {
         "added": [name for name in after.names() if before.find(name) is None],
         "removed": [name for name in before.names() if after.find(name) is None],

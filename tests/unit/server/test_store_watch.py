@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.server.store_watch import StoreWatch
+from proxy.server.store_watch import READ_EVERY_S, StoreWatch
 from proxy.store.engine import Store, StoreUnavailable
 from proxy.store_settings import StoreSettings
 from tests.storing import add, roll
@@ -42,6 +42,31 @@ async def test_each_change_is_told_once(tmp_path: Path) -> None:
     await watch.look()
     await watch.look()
     assert told == [[], ["ana"]]
+    await store.close()
+
+
+async def test_what_was_written_past_the_commands_counts_too(tmp_path: Path) -> None:
+    store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/store.db"))
+    await add(store, "ana")
+    clock = Clock()
+    watch = StoreWatch(store, trusted_for_s=60, clock=clock)
+    told: list[int] = []
+
+    async def read(changed: Store) -> None:
+        told.append(len((await roll(changed)).entries))
+
+    watch.on_change(read)
+    await watch.look()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as other:
+        other.execute("DELETE FROM identities")
+        other.commit()
+    clock.now_s += READ_EVERY_S - 1
+    await watch.look()
+    assert told == [1]
+    clock.now_s += 1
+    await watch.look()
+    await watch.look()
+    assert told == [1, 0]
     await store.close()
 
 
