@@ -23,10 +23,11 @@ import pytest
 import yaml
 
 from proxy.demo import children
-from proxy.demo.config import identities_document, people
+from proxy.demo.config import entry_of, people
 from proxy.demo.folder import Passwords
 from proxy.demo.postgres import url
 from proxy.shipped import policy_path
+from proxy.store.identities import entry_values
 from tests.fix_postgres import Clusters, watch_log
 
 if TYPE_CHECKING:
@@ -123,6 +124,12 @@ class Proxy:
 
     def _person(self, identity: str) -> Person:
         return next(one for one in people(self.passwords) if one.kind == identity)
+
+
+def identities_document(persons: tuple[Person, ...]) -> str:
+    """The same persons in a file, as most tests have them."""
+    entries = [entry_values(entry_of(person)) for person in persons]
+    return yaml.safe_dump({"version": 1, "identities": entries}, sort_keys=False)
 
 
 def as_superuser(cluster: Cluster) -> Settings:

@@ -11,22 +11,21 @@ import getpass
 import json
 import secrets
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proxy.auth.identities import IdentityEntry, read_entry
-from proxy.auth.secrets import SALT_LENGTH, make_secret, parse_secret
+from proxy.auth.identities import read_entry
+from proxy.auth.secrets import SALT_LENGTH, make_secret
 from proxy.cli import identity_options as options
 from proxy.cli.document_edit import document_of
 from proxy.cli.identity_list import as_json, history_table, shown, table
 from proxy.cli.new_password import (
     PASSWORD_BYTES,
-    NewPassword,
     OutputFile,
+    given,
     new_password,
     refuse_argv,
 )
@@ -34,12 +33,11 @@ from proxy.cli.output import counted, output
 from proxy.cli.roster import by, found_in, opened
 from proxy.cli.roster_file import FileRoster
 from proxy.cli.roster_store import StoreRoster
+from proxy.cli.rotation import finished, with_password
 from proxy.errors import ConfigError
 from proxy.store.identities import entry_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proxy.cli.roster import Entries, Roster
     from proxy.store.engine import Change
 
@@ -92,7 +90,7 @@ def add(
             raise ConfigError(f'there is an identity "{name}" already')
         return {**entries, name: entry}
 
-    with _given(name, made, output_file, is_json=is_json):
+    with given(name, made, output_file, is_json=is_json):
         roster.change([by("identity.add", name, role=role)], edit)
 
 
@@ -231,7 +229,10 @@ def rotate(
     roster = opened(config, file)
     if is_finish:
         change = by("identity.rotate", name, step="finished")
-        roster.change([change], lambda entries: _finished(entries, name))
+        roster.change(
+            [change],
+            lambda entries: {**entries, name: finished(found_in(entries, name))},
+        )
         return
     now = datetime.now(UTC).replace(microsecond=0)
     until = now + options.span(overlap, "--overlap") if overlap else None
@@ -239,12 +240,11 @@ def rotate(
 
     def edit(entries: Entries) -> Entries:
         old = found_in(entries, name)
-        new = _with_password(old, made.text, keeps_old=not is_now)
-        values = {**entry_values(new), "old_secret_until": until}
-        return {**entries, name: read_entry(values, source="identity")}
+        new = with_password(old, made.text, keeps_old=not is_now, old_until=until)
+        return {**entries, name: new}
 
     ends = until.isoformat() if until else "at once" if is_now else "when finished"
-    with _given(name, made, output_file, is_json=is_json):
+    with given(name, made, output_file, is_json=is_json):
         roster.change([by("identity.rotate", name, old_secret_ends=ends)], edit)
 
 
@@ -382,63 +382,6 @@ def _edit_one(roster: Roster, change: Change, changed: dict[str, object]) -> Non
         return {**entries, change.subject: entry}
 
     roster.change([change], edit)
-
-
-def _with_password(
-    entry: IdentityEntry, password: str, *, keeps_old: bool
-) -> IdentityEntry:
-    """The entry with a new password in front of the one that was new before."""
-    known = entry.secret_texts()
-    values = {
-        key: value
-        for key, value in entry_values(entry).items()
-        if key not in {"secret", "secrets", "old_secret_until"}
-    }
-    if not known or not keeps_old:
-        new = make_secret(password, salt=secrets.token_bytes(SALT_LENGTH))
-        return read_entry({**values, "secret": new.encode()}, source="identity")
-    if len(known) > 1 and entry.old_secret_until is None:
-        raise ConfigError(
-            f'"{entry.name}" has two passwords already',
-            hint="--finish ends the old one; then rotate again",
-        )
-    latest = parse_secret(known[0])
-    # Only one salt can be shown to who has yet to say which password it holds.
-    new = make_secret(password, salt=latest.salt, iterations=latest.iterations)
-    both = [new.encode(), known[0]]
-    return read_entry({**values, "secrets": both}, source="identity")
-
-
-def _finished(entries: Entries, name: str) -> Entries:
-    entry = found_in(entries, name)
-    known = entry.secret_texts()
-    if len(known) < 2:
-        raise ConfigError(f'"{name}" has one password: there is nothing to finish')
-    values = {
-        key: value
-        for key, value in entry_values(entry).items()
-        if key not in {"secrets", "old_secret_until"}
-    }
-    left = read_entry({**values, "secret": known[0]}, source="identity")
-    return {**entries, name: left}
-
-
-@contextmanager
-def _given(
-    name: str, made: NewPassword, output_file: Path | None, *, is_json: bool
-) -> Iterator[None]:
-    """Hand the password over, if it was made up, once the change has been made."""
-    if output_file is not None:
-        with OutputFile(output_file) as written:
-            written.write(f"{made.text}\n")
-            yield
-        return
-    yield
-    if is_json:
-        shown_once = {"password": made.text} if made.is_made_up else {}
-        typer.echo(json.dumps({"identity": name, **shown_once}, ensure_ascii=False))
-    elif made.is_made_up:
-        typer.echo(f"password of {name}, shown this once: {made.text}")
 
 
 def _warn_of(problems: tuple[str, ...]) -> None:

@@ -7,14 +7,21 @@ line, which `ps` shows to everybody. Next: `proxy.cli.identity`.
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import secrets
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import typer
 
 from proxy.errors import ConfigError, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PASSWORD_BYTES: Final = 18
 """144 random bits: 24 letters of URL-safe base64."""
@@ -117,3 +124,21 @@ class OutputFile:
         os.close(self._descriptor)
         if kind is not None:
             self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def given(
+    name: str, made: NewPassword, output_file: Path | None, *, is_json: bool
+) -> Iterator[None]:
+    """Hand the password over, if it was made up, once the change has been made."""
+    if output_file is not None:
+        with OutputFile(output_file) as written:
+            written.write(f"{made.text}\n")
+            yield
+        return
+    yield
+    if is_json:
+        shown_once = {"password": made.text} if made.is_made_up else {}
+        typer.echo(json.dumps({"identity": name, **shown_once}, ensure_ascii=False))
+    elif made.is_made_up:
+        typer.echo(f"password of {name}, shown this once: {made.text}")

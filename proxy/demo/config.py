@@ -1,7 +1,7 @@
-"""The settings and identities that the demo hands to `pgwarden serve`.
+"""The settings and the store that the demo hands to `pgwarden serve`.
 
 The demo runs the same command as production, with files that it writes; what they may
-hold is docs/reference/settings.md. Imports `folder`, `ground`, `proxy.auth.secrets`.
+hold is docs/reference/settings.md. Imports `folder`, `ground`, `proxy.store`.
 Next: `proxy.demo.run`.
 """
 
@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from proxy.auth.identities import IdentityEntry
 from proxy.auth.secrets import SALT_LENGTH, make_secret
+from proxy.server.store_now import ask_now
 from proxy.shipped import policy_path
+from proxy.store import identities
+from proxy.store.engine import Change, note
+from proxy.store_settings import StoreSettings, sqlite_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.demo.folder import DemoFolder, Passwords
     from proxy.demo.ground import Served
     from proxy.demo.roles import Login
+    from proxy.store.engine import Store
 
 LISTEN_HOST: Final = "127.0.0.1"
 POLICY: Final = "production"
@@ -50,19 +56,35 @@ def people(passwords: Passwords) -> tuple[Person, Person, Person]:
     )
 
 
-def identities_document(persons: tuple[Person, ...]) -> str:
-    """The identities file: SCRAM secrets, never a password."""
-    entries = [
-        {
-            "name": person.user,
-            "role": person.kind,
-            "secret": make_secret(
-                person.password, salt=secrets.token_bytes(SALT_LENGTH)
-            ).encode(),
-        }
-        for person in persons
-    ]
-    return yaml.safe_dump({"version": 1, "identities": entries}, sort_keys=False)
+def entry_of(person: Person) -> IdentityEntry:
+    """The identity of a person: a SCRAM secret, never the password."""
+    secret = make_secret(person.password, salt=secrets.token_bytes(SALT_LENGTH))
+    return IdentityEntry(name=person.user, role=person.kind, secret=secret.encode())
+
+
+def fill_store(folder: DemoFolder) -> None:
+    """Add whoever is missing; what was changed in a kept store stays. Blocks.
+
+    Raises:
+        ConfigError: the store can't be used.
+        UnavailableError: it can't be read.
+    """
+
+    async def fill(store: Store) -> None:
+        async with store.changing() as connection:
+            roll = await identities.read_roll(connection)
+            for person in people(folder.passwords):
+                if person.user not in (*roll.broken, *(e.name for e in roll.entries)):
+                    await identities.add(connection, entry_of(person))
+                    added = Change(
+                        "pgwarden demo",
+                        "identity.add",
+                        person.user,
+                        {"role": person.kind},
+                    )
+                    await note(connection, added)
+
+    ask_now(StoreSettings(url=sqlite_url(folder.store)), fill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +104,12 @@ def write_settings(
     policy: Path | None = None,
 ) -> Path:
     """Write everything `pgwarden serve` reads; returns the settings file."""
-    identities = folder.secret_file(
-        "identities.yaml", identities_document(people(folder.passwords))
-    )
     content: dict[str, Any] = {
         "listen": [f"{LISTEN_HOST}:{ports.proxy}"],
         "workers": workers,
         "admin": f"{LISTEN_HOST}:{ports.admin}",
         "policy": str(policy or policy_path(POLICY)),
-        "identities": str(identities),
+        "store": {"url": sqlite_url(folder.store)},
         "audit": {"folder": str(folder.audit)},
         "upstream": _upstream(folder, served),
         "limits": {"drain_timeout_s": _DRAIN_S},

@@ -1,7 +1,8 @@
 """Where a demo keeps its things: a throw-away folder, and the --data-dir if given.
 
-What is asked to be kept (Postgres data, audit log, passwords) goes to the data folder,
-everything else dies with the demo. Imports `privileges`. Next: `proxy.demo.run`.
+What is asked to be kept (Postgres data, audit log, store, passwords) goes to the data
+folder, everything else dies with the demo. Imports `privileges`. Next:
+`proxy.demo.run`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class DemoFolder:
         return self.kept / "audit"
 
     @property
+    def store(self) -> Path:
+        """The file of the store: who may log in."""
+        return self.kept / "store" / "pgwarden.db"
+
+    @property
     def postgres(self) -> Path:
         """The embedded Postgres' data."""
         return self.kept / "postgres"
@@ -71,7 +77,8 @@ class DemoFolder:
         try:
             if self._data_dir is not None:
                 self._open_kept(self._data_dir)
-            self.audit.mkdir(mode=0o700, exist_ok=True)
+            for place in (self.audit, self.store.parent):
+                place.mkdir(mode=0o700, exist_ok=True)
         except BaseException:
             self.__exit__()
             raise

@@ -19,7 +19,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.demo import children, dsn
-from proxy.demo.config import LISTEN_HOST, Ports, people, serving_file, write_settings
+from proxy.demo.config import (
+    LISTEN_HOST,
+    Ports,
+    fill_store,
+    people,
+    serving_file,
+    write_settings,
+)
 from proxy.demo.embedded import EmbeddedGround
 from proxy.demo.folder import DemoFolder, write_private
 from proxy.demo.foreign import ForeignGround, ForeignPlan
@@ -135,6 +142,7 @@ class _Demo:
         self, folder: DemoFolder, served: Served
     ) -> tuple[Path, list[str]]:
         """The settings file, and what its policy had to waive to be served."""
+        await asyncio.to_thread(fill_store, folder)
         ports = Ports(self._options.port, self._options.admin_port)
         workers = self._options.workers
         settings = write_settings(folder, served, ports, workers=workers)

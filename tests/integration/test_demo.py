@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(90)]
 
 COMMAND = (sys.executable, "-P", "-m", "proxy.cli.main", "demo")
-_START_S = 40.0
+_START_S = 90.0
 
 
 @dataclass(slots=True)
@@ -228,6 +228,9 @@ def test_a_data_dir_is_kept_and_used_again(
     assert second.ready["identities"] == first.ready["identities"]
     assert one(second.dsn(), "SELECT a FROM kept") == 7
     assert one(second.dsn(), "SELECT count(*) FROM customers") == 1000
+    store = data / "store" / "pgwarden.db"
+    assert store.stat().st_mode & 0o777 == 0o600
+    assert store.parent.stat().st_mode & 0o777 == 0o700
     assert second.stop() == 0
     assert not list(second.temporary.iterdir())
 

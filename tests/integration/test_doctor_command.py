@@ -16,10 +16,10 @@ import pytest
 import yaml
 from typing_extensions import override
 
-from proxy.demo.config import identities_document, people
+from proxy.demo.config import people
 from proxy.demo.folder import Passwords
 from proxy.shipped import policy_path
-from tests.fix_proxy import merged
+from tests.fix_proxy import identities_document, merged
 from tests.integration.doctoring import DATABASE, MIGRATOR, READER, ward_of
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from proxy.store_settings import StoreSettings
 
 RUN = CliRunner()
+ROOT = Path(__file__).parents[3]
 SETTINGS = """\
 listen: [127.0.0.1:0]
 policy: {policy}
@@ -327,3 +328,22 @@ def test_a_secret_of_the_document_is_read_back() -> None:
     made = RUN.invoke(identity_app, ["secret"], input="word\n").stdout.strip()
     secret = parse_secret(made)
     assert make_secret("word", salt=secret.salt) == secret
+
+
+def test_the_how_to_works_line_by_line(tmp_path: Path) -> None:
+    """Each command of the page, in its order, with what deploy/ has."""
+    page = (ROOT / "docs" / "how-to" / "manage-identities.md").read_text("utf-8")
+    place = Place(tmp_path, "store")
+    document = tmp_path / "identities.yaml"
+    document.write_text((ROOT / "deploy" / "identities.yaml").read_text("utf-8"))
+    begin = "$ pgwarden identity "
+    lines = [line for line in page.splitlines() if line.startswith(begin)]
+    assert len(lines) >= 10
+    env = {"PGWARDEN_CONFIG": str(place.config)}
+    for line in lines:
+        words = line.removeprefix(begin).replace("identities.yaml", str(document))
+        ran = RUN.invoke(identity_app, words.split(), env=env)
+        assert ran.exit_code == 0, (line, ran.exception)
+    left = [each["name"] for each in place.json("list")]
+    assert left == ["ana", "contractor", "deploy", "reports"]
+    assert place.json("history", "bea")[0]["action"] == "identity.remove"
