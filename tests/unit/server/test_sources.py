@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.auth.identities import IdentityEntry
+from proxy.auth.secrets import make_secret
 from proxy.errors import ConfigError
-from proxy.server.sources import read_policy, source_paths
+from proxy.server.sources import read_policy, source_paths, with_roll
+from proxy.server.upstream_users import Key
 from proxy.settings import load_settings
+from proxy.store.identities import Roll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,3 +106,52 @@ def test_a_revocation_list_needs_an_authority(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match='"client_crl" needs "client_ca"'):
         load_settings(tmp_path / "pgwarden.yaml", {})
+
+
+PERSONAL = SETTINGS.replace(
+    "{reader: {user: r}, migrator: {user: m}}",
+    "{reader: {user: 'pgw_{identity}'}, migrator: {user: pgw_taken}}",
+)
+
+
+def roll_of(*people: tuple[str, str]) -> Roll:
+    secret = make_secret("x", salt=bytes(16)).encode()
+    return Roll(
+        tuple(
+            IdentityEntry(name=name, role=role, secret=secret) for name, role in people
+        ),
+        ('store: identity "broken": role: must be text',),
+        ("broken",),
+    )
+
+
+def test_who_does_not_fit_is_left_out_of_a_store_and_nobody_else(
+    tmp_path: Path,
+) -> None:
+    """In a file any of these would refuse all; a disabled one must not wait for it."""
+    (tmp_path / "policy.yaml").write_text(POLICY % (0, 0))
+    (tmp_path / "pgwarden.yaml").write_text(PERSONAL)
+    place = load_settings(tmp_path / "pgwarden.yaml", {})
+    policy = read_policy(tmp_path / "policy.yaml", place)
+    roll = roll_of(
+        ("ana", "developer"),
+        ("Bea", "developer"),  # can't be part of a role's name
+        ("carl", "develper"),
+        ("taken", "developer"),  # would come in as the migrator's user
+        ("deploy", "migrator"),
+    )
+    found = with_roll(place, policy, roll)
+    assert found.identities.names() == ["ana", "deploy"]
+    assert Key("reader", "ana") in found.keys
+    assert len(found.problems) == 4
+    told = "\n".join(found.problems)
+    for name in ("broken", "Bea", "carl", "taken"):
+        assert f'identity "{name}"' in told
+    assert 'did you mean "developer"?' in told
+
+
+def test_identities_are_somewhere(tmp_path: Path) -> None:
+    path = tmp_path / "pgwarden.yaml"
+    path.write_text(SETTINGS.replace("identities: identities.yaml\n", ""))
+    with pytest.raises(ConfigError, match='give "identities", a file, or "store"'):
+        load_settings(path, {})
