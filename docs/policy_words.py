@@ -38,6 +38,8 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.LoginRule: "A rule of `authentication`",
     policy.LoginWhen: "`when` of a rule of `authentication`",
     CertificateName: "`certificate`",
+    policy.Access: "`access`",
+    policy.Lendable: "A role that is lent",
     policy.Role: "A role",
     policy.RoleLimits: "`limits`",
     policy.Login: "`login`",
@@ -79,6 +81,7 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "[How to](../how-to/choose-how-people-log-in.md).",
         "lists": "Named lists of words; `@name` in a rule stands for all of them.",
         "settings": "Named groups of settings; `@name` under `settings` in a rule.",
+        "access": "Which roles are lent for a while, to whom and by whom.",
         "rules": "Named groups of rules; roles `include` them.",
         "roles": "The roles, by name. Identities name one of them.",
     },
@@ -121,6 +124,21 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "roles": "The role of the identity of that name. A name that nobody has has none.",
         "networks": _AROUND["networks"],
         "tls": "Whether the connection is encrypted.",
+    },
+    policy.Access: {
+        "roles": "The roles that are lent, by name. See [lent rights](lent-rights.md).",
+    },
+    policy.Lendable: {
+        "requesters": "Roles whose identities may ask for it. A lent role can't be one.",
+        "approvers": "Roles whose identities say yes or no, and may revoke it. Nobody "
+        "decides on what they have asked for themselves.",
+        "reviewers": "Roles whose identities look back at what was done; without it, the "
+        "approvers. Nobody reviews what was lent to them.",
+        "approvals": "How many have to say yes, each another identity.",
+        "longest": "The longest time it is lent for: a whole number and s, m or h, at most "
+        "`24h`.",
+        "pending_for": "How long a request waits; then it has to be made anew.",
+        "pending_each": "How many requests of one identity may wait at once.",
     },
     policy.Role: {
         "description": "One line for people.",

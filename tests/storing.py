@@ -14,7 +14,7 @@ from sqlalchemy import text
 from proxy.auth.identities import IdentityEntry
 from proxy.auth.secrets import make_secret
 from proxy.errors import ConfigError
-from proxy.store import history, identities, keys, last_uses
+from proxy.store import grants, history, identities, keys, last_uses
 from proxy.store.engine import Change, Store, StoreUnavailable
 from proxy.store.tables import METADATA
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.store.history import Event
     from proxy.store_settings import StoreSettings
 
-SUBJECTS = (identities.identities, last_uses.last_uses)
+SUBJECTS = (grants.grants, identities.identities, last_uses.last_uses)
 """Tables are known to the metadata once their file is imported."""
 ADDED = Change("root@host", "identity.add", "ana", {"role": "developer"})
 

@@ -76,7 +76,8 @@ def logins_of(policy: Policy, users: dict[str, str]) -> list[Login]:
     found: dict[str, Login] = {}
     for name in policy.roles:
         role = policy.role(name)
-        if not role.may_login:
+        if not role.may_login or role.upstream not in users:
+            # A role that is only lent may do without a login: then nobody borrows it.
             continue
         known = found.get(role.upstream)
         found[role.upstream] = Login(

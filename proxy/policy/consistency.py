@@ -25,6 +25,7 @@ def inconsistencies(model: PolicyModel) -> Iterator[tuple[Path, str]]:
     yield from _group_problems(model)
     yield from _role_problems(model)
     yield from login_problems(model)
+    yield from _access_problems(model)
     seen: set[str] = set()
     for index, login in enumerate(model.authentication or ()):
         if login.id in seen:
@@ -70,6 +71,32 @@ def _role_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
                 f'role "{name}" may log in, so it needs "upstream": '
                 "the name of the upstream login it uses",
             )
+
+
+def _access_problems(model: PolicyModel) -> Iterator[tuple[Path, str]]:
+    """Roles that are lent, or named beside them, and can't be."""
+    for name, lent in model.access.roles.items():
+        here = ("access", "roles", name)
+        role = model.roles.get(name)
+        if role is None:
+            yield here, f'no role "{name}"{nearest(name, model.roles)}'
+        elif role.login.refuse:
+            yield here, f'role "{name}" can\'t log in, so nobody can borrow it'
+        sides = {
+            "requesters": lent.requesters,
+            "approvers": lent.approvers,
+            "reviewers": lent.reviewers or [],
+        }
+        for key, words in sides.items():
+            for index, word in enumerate(words):
+                if word not in model.roles:
+                    said = f'no role "{word}"{nearest(word, model.roles)}'
+                elif word in model.access.roles:
+                    # Who borrows a role must not thereby say yes to the next one.
+                    said = f'role "{word}" is lent itself, so it is nobody\'s own'
+                else:
+                    continue
+                yield (*here, key, index), said
 
 
 def _rule_lists(model: PolicyModel) -> Iterator[tuple[Path, list[Rule]]]:

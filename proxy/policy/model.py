@@ -10,14 +10,22 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from proxy.auth.client_certificates import (
     CertificateName,
 )
 from proxy.auth.methods import Method
+from proxy.policy.durations import seconds
 from proxy.policy.patterns import closed_set
-from proxy.sql.facts import Access, Effect, Flag, Kind
+from proxy.sql.facts import Access as RelationAccess, Effect, Flag, Kind
 
 LOCK_MODES = (
     "access share",
@@ -61,7 +69,7 @@ SettingValue = Annotated[str, BeforeValidator(_as_text)]
 Kinds = Annotated[list[Annotated[str, closed_set(Kind)]], BeforeValidator(_one_is_many)]
 Flags = Annotated[list[Annotated[str, closed_set(Flag)]], BeforeValidator(_one_is_many)]
 Accesses = Annotated[
-    list[Annotated[str, closed_set(Access)]],
+    list[Annotated[str, closed_set(RelationAccess)]],
     BeforeValidator(_one_is_many),
     Field(min_length=1),
 ]
@@ -266,6 +274,39 @@ class LoginRule(Model):
     hint: str = ""
 
 
+LONGEST_LENT_S = 24 * 3600
+"""Rights that are needed for more than a day are a role of their own."""
+
+
+def _length_of_time(text: str) -> str:
+    if not 0 < seconds(text) <= LONGEST_LENT_S:
+        raise ValueError("must be at most 24h")
+    return text
+
+
+LengthOfTime = Annotated[
+    str, StringConstraints(max_length=20), AfterValidator(_length_of_time)
+]
+
+
+class Lendable(Model):
+    """How a role is lent: who may ask for it, who says yes, for how long."""
+
+    requesters: Words
+    approvers: Words
+    reviewers: Words | None = None
+    approvals: int = Field(default=1, ge=1, le=5)
+    longest: LengthOfTime = "1h"
+    pending_for: LengthOfTime = "1h"
+    pending_each: int = Field(default=3, ge=1, le=20)
+
+
+class Access(Model):
+    """Roles that are lent for a while, with a reason and a second pair of eyes."""
+
+    roles: dict[Word, Lendable] = {}
+
+
 class PolicyModel(Model):
     """A whole policy document."""
 
@@ -274,6 +315,7 @@ class PolicyModel(Model):
     description: str = ""
     doctor: DoctorGate = DoctorGate()
     authentication: Annotated[list[LoginRule], Field(min_length=1)] | None = None
+    access: Access = Access()
     lists: dict[Word, list[Word]] = {}
     settings: dict[Word, list[Annotated[SettingMatch, _named("name")]]] = {}
     rules: dict[Word, list[Rule]] = {}

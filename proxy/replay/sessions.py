@@ -69,6 +69,14 @@ OWN_REFUSALS: Final = frozenset(
     }
 )
 """Rules that refuse whatever the policy says: pgwarden's own."""
+ACCESS: Final = "access."
+"""Rules of what pgwarden answers itself begin so. They hang on who has asked for what
+by then, which no log of statements holds."""
+
+
+def is_own_refusal(rule: str) -> bool:
+    """Whether a rule refuses whatever the policy says."""
+    return rule in OWN_REFUSALS or rule.startswith(ACCESS)
 
 
 class Session:
@@ -130,13 +138,15 @@ class Session:
         answer = self._answer(record, verdict)
         if record.message != "query":
             names.bind(record, is_allowed=verdict.allowed)
-        if record.rule not in OWN_REFUSALS and not names.is_body_only(record):
+        if not is_own_refusal(record.rule) and not names.is_body_only(record):
             names.rename(record, judged, is_allowed=verdict.allowed)
         return answer
 
     def _answer(self, record: Record, verdict: Verdict) -> Answer:
         self._is_quarantined |= verdict.quarantines
-        if record.is_allowed == verdict.allowed or record.rule in OWN_REFUSALS:
+        if record.is_allowed == verdict.allowed or (
+            not record.is_allowed and is_own_refusal(record.rule)
+        ):
             change = Change.NONE
         else:
             change = Change.ALLOWED if verdict.allowed else Change.REFUSED
@@ -154,7 +164,7 @@ class Session:
 
     def _without_text(self, record: Record) -> Answer:
         """A refusal of pgwarden's own, by a name or a length."""
-        if record.rule not in OWN_REFUSALS and self._names.has_added:
+        if not is_own_refusal(record.rule) and self._names.has_added:
             return self._unknown(record, NO_TEXT)
         return Answer(Change.NONE, record.rule)
 

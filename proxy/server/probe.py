@@ -43,7 +43,7 @@ def _logins(server: Server) -> dict[str, tuple[bool, str]]:
     }
     for name in server.policy.roles:
         role = server.policy.role(name)
-        if not role.may_login:
+        if not role.may_login or role.upstream not in server.settings.upstream.logins:
             continue
         is_personal = server.settings.upstream.logins[role.upstream].is_per_identity
         if not is_personal or name in first:

@@ -137,7 +137,9 @@ def read_policy(path: Path, settings: Settings) -> Policy:
     known = settings.upstream.logins
     for name in policy.roles:
         role = policy.role(name)
-        if role.may_login and role.upstream not in known:
+        is_lent = name in policy.document.model.access.roles
+        # A role that is only lent needs its login once somebody borrows it.
+        if role.may_login and role.upstream not in known and not is_lent:
             raise ConfigError(
                 f'{path}: role "{name}" wants upstream login "{role.upstream}", which '
                 f"the settings do not have (they have: {', '.join(known)})"

@@ -118,7 +118,8 @@ def catalog_login(settings: UpstreamSettings, policy: Policy) -> str | None:
     if names:
         names += settings.logins
     for name in names:
-        if not settings.logins[name].is_per_identity:
+        login = settings.logins.get(name)
+        if login is not None and not login.is_per_identity:
             return name
     return None
 
@@ -129,10 +130,16 @@ def _personal(
     for identity in identities:
         if identity.role not in policy.roles:
             continue
-        role = policy.role(identity.role)
-        login = settings.logins.get(role.upstream) if role.may_login else None
-        if login is not None and login.is_per_identity:
-            yield Key(role.upstream, identity.name)
+        for name in (identity.role, *_may_borrow(policy, identity.role)):
+            role = policy.role(name)
+            login = settings.logins.get(role.upstream) if role.may_login else None
+            if login is not None and login.is_per_identity:
+                yield Key(role.upstream, identity.name)
+
+
+def _may_borrow(policy: Policy, own_role: str) -> list[str]:
+    lent = policy.document.model.access.roles
+    return [name for name, rules in lent.items() if own_role in rules.requesters]
 
 
 def passwords(settings: UpstreamSettings, wanted: Iterable[Key]) -> dict[Key, str]:

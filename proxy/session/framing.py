@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import BackendError
 from proxy.session.large import begin_large
+from proxy.session.own import HOLD
 from proxy.session.replies import (
     COPY_DATA,
     DATA_ROW,
@@ -18,7 +19,7 @@ from proxy.session.replies import (
     is_enough,
     is_read,
 )
-from proxy.session.requests import HOLD, handle_request, longest, unacceptable
+from proxy.session.requests import handle_request, longest, unacceptable
 from proxy.wire.frames import HEADER_BYTES, uint32_at
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from proxy.access.statements import decide_own, has_own
 from proxy.audit.ascii import json_ascii
 from proxy.audit.judged import around_text, judged_fragment
 from proxy.catalog.columns import with_columns
@@ -266,7 +267,9 @@ class Judge:
                 statements = resolve_executes(statements, prepared)
             if self._resolver is not None:
                 statements = self._resolver.resolve(statements, text)
-            decision = self._decide(analysis, statements, quarantined=quarantined)
+            decision = self._decide(
+                analysis, statements, quarantined=quarantined, renames=renames
+            )
         except UnfitExecuteError as unfit:
             decision = unfit.decision
         except Exception:  # noqa: BLE001 - an error in deciding denies; nothing is lost
@@ -291,10 +294,17 @@ class Judge:
         )
 
     def _decide(
-        self, analysis: Analysis, statements: Sequence[Facts], *, quarantined: bool
+        self,
+        analysis: Analysis,
+        statements: Sequence[Facts],
+        *,
+        quarantined: bool,
+        renames: bool,
     ) -> Decision:
         if analysis.trouble is not None:
             return self.policy.decide_trouble(self.role, analysis.trouble)
+        if renames and has_own(statements):
+            return decide_own(self.policy, statements, quarantined=quarantined)
         return self.decide(statements, quarantined=quarantined)
 
     def decide(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.session.expected import OWED_QUERY, Expected
 from proxy.session.owing import expect, refuse_extended, refuse_function_call
+from proxy.session.own import HOLD
 from proxy.session.own_rules import fragment, too_large
 from proxy.session.requests import (
     BIND,
     COPY_DATA,
     FUNCTION_CALL,
-    HOLD,
     PARSE,
     QUERY,
     bind_names,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.audit.judged import judged_fragment
 from proxy.audit.records import names_fragment
 from proxy.errors import FrontendError
+from proxy.session import own
 from proxy.session.expected import (
     DESCRIBE,
     MAYBE_SYNC,
@@ -32,6 +33,7 @@ from proxy.session.owing import (
     refuse_function_call,
     send,
 )
+from proxy.session.own import HOLD
 from proxy.session.own_rules import (
     fit_names,
     fragment,
@@ -56,9 +58,6 @@ from proxy.wire.frames import (
 
 if TYPE_CHECKING:
     from proxy.session.session import Session
-
-HOLD: Final = b"hold"
-"""Sentinel, compared by identity: wait before handling this message."""
 
 SKIPPED: Final = b""
 """Sent in place of what Postgres is known to ignore, and what can't be judged since it
@@ -87,6 +86,8 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     text = sole_string(data, start + HEADER_BYTES, end)
     judged = session.verdict(text)
     if judged.renames:
+        if own.is_own(judged):
+            return own.on_own_query(session, judged, start)
         if is_uncertain(session, judged):
             return HOLD
         judged = fit_names(session, judged)
@@ -117,8 +118,13 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     check_parse_types(data, text_start + len(text) + 1, end)
     session.in_segment = True
     judged = session.verdict(text)
-    if judged.renames and is_uncertain(session, judged):
-        return HOLD
+    instead = None
+    if judged.renames:
+        if is_uncertain(session, judged):
+            return HOLD
+        if own.is_own(judged):
+            tail = data[text_start + len(text) : end]
+            judged, instead = own.prepared_own(session, judged, name, tail)
     decision = judged.decision
     if decision.allowed and name:
         decision = room_for_name(session, name) or decision
@@ -134,7 +140,7 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         if name:
             bound.names = names_fragment(statement=name)
         session.queue.append(Expected(OWED_PARSE, changes=[bound]))
-    return None
+    return instead
 
 
 def on_bind(session: Session, data: bytes, start: int, end: int) -> bytes | None:
@@ -171,7 +177,7 @@ def bind_names(
             "bind",
         ), position
     if judged.under != session.under:
-        judged = bound.judged = session.verdict(judged.text)
+        judged = bound.judged = own.judged_again(session, judged)
     if not judged.decision.allowed:
         return refuse_extended(
             session,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from proxy.session.judge import Judge, Judged
     from proxy.session.names import Bound
     from proxy.session.overrun import Overrun
+    from proxy.session.own import Desk
     from proxy.session.rate import Rate
     from proxy.session.surroundings import Surroundings
     from proxy.tally import Tally
@@ -96,6 +97,7 @@ class Session:
             a transaction is open, whatever `status` says.
         surroundings: what the judge hangs on beside the policy; None where that is
             nothing, now and later.
+        desk: answers the statements that pgwarden answers itself; None for none.
     """
 
     def __init__(  # noqa: PLR0913, PLR0915 - all that shell and logins know
@@ -138,6 +140,7 @@ class Session:
         self.in_segment = False
         self.surroundings = surroundings
         self.may_change = surroundings is not None and not surroundings.are_fixed
+        self.desk: Desk | None = None
         self.quarantined = False
         self.said_fatal = self.said_goodbye = False
         self.statements = NameSpace()

@@ -174,11 +174,14 @@ class NameEffect(Struct, frozen=True, gc=False):
     """What a statement does to the session's name spaces.
 
     `verb` is one of prepare, execute, deallocate, declare, fetch, close, discard.
-    `name` is None for ALL.
+    `name` is None for ALL. Two more verbs stand for what pgwarden answers itself, of
+    which Postgres knows nothing: command (`CALL pgwarden.name(args)`) and view (`SHOW
+    pgwarden.name`). `args` is None where they are not all plain text.
     """
 
     verb: str
     name: str | None
+    args: tuple[str, ...] | None = ()
 
 
 class Facts(Struct, frozen=True, gc=False):

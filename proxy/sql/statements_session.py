@@ -16,6 +16,8 @@ from proxy.sql.walk import GENERIC, Handler, Walk
 if TYPE_CHECKING:
     from proxy.sql.walk import Body, Node, Stack
 
+OWN_PREFIX: Final = "pgwarden."
+"""`SHOW pgwarden.anything` and `CALL pgwarden.anything` never reach Postgres."""
 CURSOR_OPT_HOLD: Final = 0x20
 """src/include/nodes/parsenodes.h."""
 KEPT_BY_EXPLAIN: Final = frozenset({Flag.ATTRIBUTE_CALL, Flag.SECRET, Flag.READ_WRITE})
@@ -38,7 +40,38 @@ def set_variable(body: Body, stack: Stack, walk: Walk) -> None:
 def show(body: Body, stack: Stack, walk: Walk) -> None:
     """SHOW reads."""
     walk.act(Kind.READ, "show")
+    shown = body["name"].lower()
+    if shown.startswith(OWN_PREFIX):
+        walk.name("view", shown.removeprefix(OWN_PREFIX))
     GENERIC["VariableShowStmt"](body, stack, walk)
+
+
+def call(body: Body, stack: Stack, walk: Walk) -> None:
+    """CALL of a procedure, or of a command of pgwarden's own."""
+    walk.act(Kind.PROCEDURE, "call")
+    called = body["funccall"]
+    match called["funcname"]:
+        case [{"String": {"sval": "pgwarden"}}, {"String": {"sval": name}}]:
+            walk.name("command", name, _plain_texts(called))
+        case _:
+            pass
+    GENERIC["CallStmt"](body, stack, walk)
+
+
+def _plain_texts(called: Body) -> tuple[str, ...] | None:
+    """The arguments of a call, if it has nothing but text constants."""
+    if set(called) - {"funcname", "args", "funcformat", "location"}:
+        return None
+    found = []
+    for argument in called.get("args", []):
+        match argument:
+            case {"A_Const": {"sval": {"sval": text}}}:
+                found.append(text)
+            case {"A_Const": {"sval": {}}}:
+                found.append("")
+            case _:
+                return None
+    return tuple(found)
 
 
 def discard(body: Body, stack: Stack, walk: Walk) -> None:
@@ -226,7 +259,7 @@ STATEMENTS_SESSION: Final[dict[str, Handler]] = {
     "UnlistenStmt": plain("UnlistenStmt", Kind.SESSION, "unlisten"),
     "NotifyStmt": plain("NotifyStmt", Kind.NOTIFY, "notify"),
     "DoStmt": do,
-    "CallStmt": plain("CallStmt", Kind.PROCEDURE, "call"),
+    "CallStmt": call,
     "LoadStmt": plain("LoadStmt", Kind.SYSTEM, "load"),
     "CheckPointStmt": plain("CheckPointStmt", Kind.MAINTENANCE, "checkpoint"),
 }

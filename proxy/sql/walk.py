@@ -144,9 +144,11 @@ class Walk:
         """Note a changed run-time parameter."""
         self.settings = (*self.settings, setting)
 
-    def name(self, verb: str, name: str | None) -> None:
+    def name(
+        self, verb: str, name: str | None, args: tuple[str, ...] | None = ()
+    ) -> None:
         """Note an effect on the session's statement and cursor names."""
-        self.names = (*self.names, NameEffect(verb, name))
+        self.names = (*self.names, NameEffect(verb, name, args))
 
     def operator(self, names: list[Node]) -> None:
         """Note an operator that is qualified with a schema other than pg_catalog."""

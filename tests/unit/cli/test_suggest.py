@@ -41,11 +41,20 @@ def test_a_document_that_loads_with_a_heading(folder: Path) -> None:
     ran = suggest(folder)
     assert ran.exit_code == 0
     model = load(ran.stdout, source="x").model
-    assert list(model.roles) == ["developer", "migrator", "auditor", "strange"]
+    assert list(model.roles) == [
+        "developer",
+        "lead",
+        "writer",
+        "migrator",
+        "auditor",
+        "strange",
+    ]
     assert lint(load(ran.stdout, source="x")) == []
     refused = {name: role.login.refuse for name, role in model.roles.items()}
     assert refused == {
         "developer": "",
+        "lead": "the draft has no rules for role lead",
+        "writer": "the draft has no rules for role writer",
         "migrator": "the draft has no rules for role migrator",
         "auditor": "the role auditor has no SQL login",
         "strange": "",
@@ -54,7 +63,7 @@ def test_a_document_that_loads_with_a_heading(folder: Path) -> None:
     assert model.roles["developer"].read_only
     assert "from 26 allowed statements,\n# 2025-10-09 to 2025-10-09" in ran.stdout
     assert "# Policy production has no role strange: mend upstream" in ran.stdout
-    assert "# No rules for: migrator, auditor." in ran.stdout
+    assert "# No rules for: lead, writer, migrator, auditor." in ran.stdout
     assert "# Not read, so not in here: 1 statement, redacted" in ran.stdout
     assert "note: 1 allowed statement not read: redacted" in ran.stderr
 

@@ -14,7 +14,7 @@ from proxy.audit.judged import judged_fragment
 from proxy.cli.offline import OfflineSession
 from proxy.policy.decision import Decision
 from proxy.replay import sessions
-from proxy.replay.sessions import OWN_REFUSALS, UNPREPARED
+from proxy.replay.sessions import ACCESS, OWN_REFUSALS, UNPREPARED
 from proxy.session.judge import Judge
 from proxy.sql.analyse import analyse
 from proxy.sql.facts import Analysis
@@ -188,7 +188,7 @@ def test_a_candidate_that_never_quarantines_does_not_here_either(
 # --- refusals of pgwarden's own -----------------------------------------------
 
 
-@pytest.mark.parametrize("rule", sorted(OWN_REFUSALS))
+@pytest.mark.parametrize("rule", [*sorted(OWN_REFUSALS), "access.own-request"])
 @pytest.mark.parametrize("text", ["", "PREPARE p AS DELETE FROM t"])
 def test_no_policy_changes_a_refusal_of_pgwardens_own(
     judged_again: Run, rule: str, text: str
@@ -209,7 +209,7 @@ def test_every_rule_that_sessions_refuse_by_is_known_to_replays() -> None:
             constant = r'^RULE: Final = "([a-z.-]+)"'
             rules |= set(re.findall(constant, source, re.MULTILINE))
     by_names = {"session.unknown-portal", "session.nested-execute", UNPREPARED}
-    logins = {rule for rule in rules if rule.startswith("login")}
+    logins = {rule for rule in rules if rule.startswith(("login", ACCESS))}
     assert rules - logins == OWN_REFUSALS | by_names
 
 
