@@ -123,6 +123,11 @@ TABLE: Final = (
     Metric("pgwarden_audit_lost_records_total", "counter",
            "Outcomes and ends of sessions lost in an outage that outgrew the memory for"
            " them; the log states the number."),
+    Metric("pgwarden_access_grants", "gauge",
+           "Requests for lent roles: pending, active, unreviewed (over by now).",
+           ("state",), merge="max"),
+    Metric("pgwarden_access_webhook_total", "counter",
+           "Calls of the access webhook: ok, failed, dropped.", ("result",)),
     Metric("pgwarden_event_loop_lag_seconds", "gauge",
            "How late the event loop ran a timer, worst of the last interval.",
            merge="max"),
@@ -225,6 +230,8 @@ class Metrics:
         self._catalog_loads = _Counted()
         self._decision_s = Histogram(DECISION_BUCKETS)
         self._statement_s: dict[str, Histogram] = {}
+        self.webhooks = _Counted()
+        self.lent: dict[Labels, int] = {}
         self.tally = Tally(self._fold)
 
     def _fold(self) -> None:
@@ -320,6 +327,8 @@ class Metrics:
             "pgwarden_cancel_requests_total": self._cancels,
             "pgwarden_policy_reloads_total": self._reloads,
             "pgwarden_catalog_loads_total": self._catalog_loads,
+            "pgwarden_access_grants": self.lent,
+            "pgwarden_access_webhook_total": self.webhooks,
             "pgwarden_policy_info": (
                 {(self.policy_version,): 1} if self.policy_version else {}
             ),

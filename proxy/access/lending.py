@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from proxy.policy.model import Lendable
 
-SHORTEST_S: Final = 60
-"""Under a minute nobody gets anything done, and the log fills."""
+SHORTEST_S: Final = 5
+"""Time for one statement that is ready to be pasted."""
 SHORTEST_REASON: Final = 8
 """Letters: "INC-42" alone says nothing to who reviews it."""
 LONGEST_REASON: Final = 500
@@ -131,7 +131,7 @@ def _length_s(length: str, rules: Lendable) -> int:
     if not SHORTEST_S <= length_s <= longest_s:
         raise AccessRefused(
             "length",
-            f"{length} is not between 1m and {rules.longest}, the longest for this "
+            f"{length} is not between 5s and {rules.longest}, the longest for this "
             "role",
         )
     return length_s
@@ -266,6 +266,7 @@ def review(
     Raises:
         AccessRefused: this one may not, or it is not over, or was reviewed.
     """
+    grant = lapse(grant, now)
     rules = lent.get(grant.role)
     reviewers = (rules.reviewers or rules.approvers) if rules is not None else ()
     if actor.name == grant.identity:

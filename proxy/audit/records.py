@@ -50,7 +50,7 @@ class SessionRecords:
 
     __slots__ = ("_internal", "_outcome", "_statement", "_who", "session_id")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what every record carries
         self,
         session_id: str,
         *,
@@ -59,6 +59,7 @@ class SessionRecords:
         database: str | bytes,
         application_name: str | bytes,
         client_address: str,
+        grant: str = "",
     ) -> None:
         """Encode the fields that every record carries.
 
@@ -69,6 +70,8 @@ class SessionRecords:
             database: the database asked for.
             application_name: as the client sent it at login.
             client_address: the client's IP address, without the port.
+            grant: id of the grant that lends the role; "" where it is the identity's
+                own, and then no record has the key.
         """
         self.session_id = session_id
         fields = {
@@ -79,6 +82,8 @@ class SessionRecords:
             "application_name": application_name,
             "client_address": client_address,
         }
+        if grant:
+            fields["grant"] = grant
         encoded = {name: quoted(value) for name, value in fields.items()}
         parts = [f'"{name}":{text}' for name, (text, _) in encoded.items()]
         escaped = [name for name, (_, is_escaped) in encoded.items() if is_escaped]

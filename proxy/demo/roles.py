@@ -18,6 +18,7 @@ from proxy.doctor.risky import LOCKING_FUNCTIONS, RISKY_FUNCTIONS
 
 READER: Final = "pgwarden_reader"
 MIGRATOR: Final = "pgwarden_migrator"
+WRITER: Final = "pgwarden_writer"
 
 _PLAIN: Final = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
@@ -60,6 +61,33 @@ def create_migrator(login: Login) -> str:
     """The role deploy jobs change the schema with."""
     name = quote_name(login.user)
     return f"CREATE ROLE {name} LOGIN {_PLAIN} PASSWORD {_secret(login)};"
+
+
+def create_writer(login: Login) -> str:
+    """The role that is lent for minutes: it changes rows, never the schema."""
+    name = quote_name(login.user)
+    return f"""
+        CREATE ROLE {name} LOGIN {_PLAIN} NOINHERIT PASSWORD {_secret(login)};
+        ALTER ROLE {name} SET idle_in_transaction_session_timeout = '5min';
+    """
+
+
+def grant_writing(login: Login, migrator: Login) -> str:
+    """The writer may change rows of what there is, and of what the migrator adds.
+
+    No TRUNCATE, nothing of the schema, no temporary table.
+    """
+    writer, owner = quote_name(login.user), quote_name(migrator.user)
+    rows = "SELECT, INSERT, UPDATE, DELETE"
+    defaults = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT"
+    return f"""
+        {_for_user_schemas("GRANT USAGE ON SCHEMA", writer)}
+        {_for_user_schemas(f"GRANT {rows} ON ALL TABLES IN SCHEMA", writer)}
+        {_for_user_schemas("GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA", writer)}
+        {defaults} USAGE ON SCHEMAS TO {writer};
+        {defaults} {rows} ON TABLES TO {writer};
+        {defaults} SELECT, USAGE ON SEQUENCES TO {writer};
+    """
 
 
 def fence_database(database: str, logins: Logins) -> str:

@@ -40,6 +40,7 @@ def login_rules(server: Server, address: str) -> LoginRules:
         tls_available=server.tls is not None,
         plaintext_allowed=is_loopback(address),
         may_login=lambda role, _: may_login(server.policy, role),
+        lent=partial(_lent, server),
         judge_setting=partial(_judge_setting, server, address),
         ways=partial(_ways, server),
     )
@@ -48,6 +49,11 @@ def login_rules(server: Server, address: str) -> LoginRules:
 def _ways(server: Server, knock: Knock) -> Ways:
     # By the policy of the moment, not of the connection's beginning.
     return server.policy.logins.ways(knock)
+
+
+def _lent(server: Server, identity: str, own_role: str) -> tuple[str, str]:
+    lending = server.lending
+    return lending.role_for(identity, own_role) if lending else (own_role, "")
 
 
 def _judge_setting(
@@ -59,7 +65,7 @@ def _judge_setting(
 
 
 def may_login(policy: Policy, role: str) -> Decision:
-    """Whether the policy lets anyone of this role have SQL sessions."""
+    """Whether the policy lets anyone whose own role this is have SQL sessions."""
     try:
         rules = policy.role(role)
     except UnknownRoleError as error:
@@ -68,6 +74,14 @@ def may_login(policy: Policy, role: str) -> Decision:
             rule="login.unknown-role",
             reason=error.message,
             sqlstate=INVALID_AUTHORIZATION,
+        )
+    if role in policy.document.model.access.roles:
+        return Decision(
+            allowed=False,
+            rule="login.only-lent",
+            reason=f'role "{role}" is only lent, and nobody\'s own',
+            sqlstate=INVALID_AUTHORIZATION,
+            hint="ask for it with CALL pgwarden.request_access(...)",
         )
     if not rules.may_login:
         return Decision(
@@ -85,14 +99,15 @@ def why_out(
 ) -> str:
     """Why a session may not go on under what was just read, "" if it may."""
     identity = identities.find(request.identity)
-    if identity is None or identity.disabled or identity.role != request.role:
+    own_role = request.own_role or request.role
+    if identity is None or identity.disabled or identity.role != own_role:
         return f'identity "{request.identity}" was removed or changed'
     wanted, shown = identity.certificate, request.certificate
     if wanted is not None and shown and not wanted.fits(shown, identity.name):
         return f'identity "{request.identity}" has another client certificate now'
     if reason := identity.unusable_reason(now):
         return f'"{request.identity}" may not go on: {reason}'
-    decision = may_login(policy, request.role)
+    decision = may_login(policy, own_role)
     return "" if decision.allowed else f"the policy changed: {decision.reason}"
 
 

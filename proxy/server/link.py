@@ -32,6 +32,8 @@ GRACE_S = 0.1
 statement finishes, a long one is stopped at once."""
 GOODBYE_GRACE_S = 0.5
 """The same where the client said Terminate behind it: Postgres would let it finish."""
+TELL_AGAIN_S = 0.1
+"""When a message is half sent, another one has to wait."""
 CLIENT_ABORT_AFTER_S = 30.0
 """How long a client may take to read the last bytes of its session."""
 
@@ -227,6 +229,17 @@ class Link:
     def end_overdue(self, reason: str, report: ErrorReport) -> None:
         """A limit of time has ended the session."""
         self._close(reason, report=report)
+
+    def tell(self, notice: bytes, *, tries: int = 50) -> None:
+        """Send a whole NoticeResponse, between two messages of Postgres."""
+        if self._is_closing or not tries:
+            return
+        if self.session.is_mid_reply:
+            loop = self.server.loop
+            loop.call_later(TELL_AGAIN_S, lambda: self.tell(notice, tries=tries - 1))
+            return
+        self.session.to_frontend.append(notice)
+        self._to_client()
 
     # --- what a statement that runs too long needs ---------------------------
 

@@ -35,7 +35,7 @@ from proxy.server.tls import frontend_tls, refuse_outdated
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
     from proxy.server.gate import Gate
@@ -142,6 +142,7 @@ async def _serve(
 ) -> None:
     """From the first client until everybody has gone."""
     loop, tasks, stored = server.loop, server.tasks, server.stored
+    loans = await _loans(server, stored)
     stopping = asyncio.Event()
     hurry = asyncio.Event()
 
@@ -160,6 +161,7 @@ async def _serve(
         tasks.spawn(watch_upstream(server)),
         tasks.spawn(server.catalogs.follow(server.settings.upstream.catalog.refresh_s)),
         *([tasks.spawn(work) for work in stored.works(server)] if stored else []),
+        *[tasks.spawn(work) for work in loans],
     ]
     listen = [_shown(each) for each in sockets]
     _log.info("serving", listen=listen, worker=server.worker)
@@ -197,6 +199,16 @@ async def _opened(settings: Settings) -> Stored | None:
                 _log.error("store_unavailable", problem=error.message)
                 is_told = True
             await asyncio.sleep(STORE_RETRY_S)
+
+
+async def _loans(
+    server: Server, stored: Stored | None
+) -> list[Coroutine[object, object, None]]:
+    if stored is None:
+        return []
+    from proxy.server.loans import lend  # noqa: PLC0415 - as above
+
+    return await lend(server, stored)
 
 
 async def _drain(server: Server, hurry: asyncio.Event) -> None:

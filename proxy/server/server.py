@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from proxy.server.committer import Committer
     from proxy.server.dial import Dialled, Dialler
     from proxy.server.entrance import Entrance
+    from proxy.server.lending import Lending
     from proxy.server.sources import Sources
     from proxy.server.stored import Stored
     from proxy.server.tasks import Tasks
@@ -110,6 +111,7 @@ class Server:
         self.judges = Judges(self.policy, self.catalogs)
         self.slots = Slots(settings.limits)
         self.rates = Rates()
+        self.lending: Lending | None = None
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
         self.stop: Callable[[], None] = lambda: None
         self._limits = Limits(
@@ -154,6 +156,7 @@ class Server:
             database=request.database,
             application_name=request.application_name,
             client_address=address,
+            grant=request.grant,
         )
         rules = self.policy.role(request.role)
         major = major_of(ready.parameters.get("server_version", ""))
@@ -222,9 +225,12 @@ class Server:
         client.write(
             ready.relay
             + ready.notices
+            + (self.lending.greeting(request) if self.lending else b"")
             + BackendKeyData(pid, key).encode()
             + ReadyForQuery(IDLE).encode()
         )
+        if self.lending is not None:
+            self.lending.joined(link)
         client.set_protocol(link.frontend_side)
         dialled.transport.set_protocol(link.backend_side)
         if ready.leftover:

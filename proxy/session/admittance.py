@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def admit(
-    identity: Identity, wish: Wish, rules: LoginRules, address: str
+    identity: Identity, wish: Wish, rules: LoginRules, address: str, *, role: str
 ) -> list[tuple[str, ShadowRefusal]]:
-    """Judge the wish of a proven client.
+    """Judge the wish of a proven client, which will act as `role`.
 
     Returns:
         The settings that a rule in shadow would have refused, with that.
@@ -45,7 +45,7 @@ def admit(
         )
     shadows = []
     for name, value in wish.settings:
-        decision = rules.judge_setting(identity.role, wish, name, value)
+        decision = rules.judge_setting(role, wish, name, value)
         if not decision.allowed:
             raise refused_setting(name, decision)
         if decision.shadow is not None:

@@ -346,12 +346,13 @@ class Login:
             self._send(proven.data)
         if opened.refusal is not None:
             raise opened.refusal
-        shadows = admit(identity, wish, self._rules, self._client_address)
+        role, grant = self._rules.lent(identity.name, identity.role)
+        shadows = admit(identity, wish, self._rules, self._client_address, role=role)
         self.phase = Phase.AUTHENTICATED
         self._send(AuthenticationOk().encode())
         request = LoginRequest(
             identity.name,
-            identity.role,
+            role,
             wish.database,
             wish.application_name,
             wish.settings,
@@ -363,6 +364,8 @@ class Login:
             login_rule=opened.rule,
             proof=proven.proof,
             certificate=proven.certificate,
+            own_role=identity.role if grant else "",
+            grant=grant,
         )
         self._effects.append(Authenticated(request))
 

@@ -41,6 +41,8 @@ class LoginRequest:
         login_rule: id of the policy's rule that asked for it; "" without such rules.
         proof: what else the audit record names of the proof; no secret.
         certificate: the client certificate that was part of the proof.
+        own_role: the identity's own role, where `role` is lent to it.
+        grant: id of what lends it; "" for a role of its own.
     """
 
     identity: str
@@ -56,6 +58,8 @@ class LoginRequest:
     login_rule: str = ""
     proof: tuple[tuple[str, str], ...] = ()
     certificate: ClientCertificate | None = None
+    own_role: str = ""
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,10 @@ Effect = (
 )
 
 
+def _own_role(_identity: str, own_role: str) -> tuple[str, str]:
+    return own_role, ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRules:
     """What the shell knows and the login does not.
@@ -108,6 +116,8 @@ class LoginRules:
         tls_available: there is a certificate, so SSLRequest is answered with S.
         plaintext_allowed: this connection may stay in plain text (it is loopback).
         may_login: (role, database) → whether this role may have an SQL session.
+        lent: (identity, its own role) → the role it acts as, and the grant that lends
+            it; "" for its own.
         judge_setting: (role, wish, name, value) → whether a start-up setting of the
             wish is allowed.
         ways: how a client may log in, and a stranger in its place.
@@ -118,3 +128,4 @@ class LoginRules:
     may_login: Callable[[str, str], Decision]
     judge_setting: Callable[[str, Wish, str, str], Decision]
     ways: Callable[[Knock], Ways] = everyone_by_password
+    lent: Callable[[str, str], tuple[str, str]] = _own_role

@@ -55,14 +55,16 @@ class Desk(Protocol):
     """Where a session's own statements are carried out.
 
     Attributes:
-        version: another one whenever a view may say something else.
         answer: of the command that was given in, once it is there.
         is_busy: a command was given in, and its answer not taken yet.
     """
 
-    version: int
     answer: Rows | Decision | None
     is_busy: bool
+
+    @property
+    def version(self) -> int:
+        """Another one whenever a view may say something else."""
 
     def ask(self, name: str, args: tuple[str, ...], kind: str) -> None:
         """Begin a command; the session is resumed when `answer` is there."""

@@ -135,8 +135,10 @@ def test_who_may_not_review() -> None:
 
     assert by(LEA) == "own-request"
     assert by(DEV) == "not-a-reviewer"
-    running = approved(asked(), LEA)
+    running = approved(asked(), LEA, now=NOW + 30 * MINUTE)
     assert refused(lambda: review(LENT, running, LEO, **later)) == "not-to-review"  # type: ignore[arg-type]
+    done = review(LENT, over, LEO, **later)  # type: ignore[arg-type]
+    assert refused(lambda: review(LENT, done, LEO, **later)) == "not-to-review"  # type: ignore[arg-type]
 
 
 # --- what can't be asked for --------------------------------------------------
@@ -150,7 +152,7 @@ def test_who_may_not_review() -> None:
         ({"lent": {}}, "not-lendable"),
         ({"actor": Actor("dep", "migrator")}, "not-a-requester"),
         ({"length": "3h"}, "length"),
-        ({"length": "59s"}, "length"),
+        ({"length": "4s"}, "length"),
         ({"length": "99999h"}, "length"),
         ({"length": "half an hour"}, "length"),
         ({"reason": ""}, "reason"),

@@ -1,0 +1,30 @@
+"""Opening what lends roles, beside an open store.
+
+Next: `proxy.server.lending`; `proxy.server.run` calls this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.server.lending import Lending
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from proxy.server.server import Server
+    from proxy.server.stored import Stored
+
+
+async def lend(server: Server, stored: Stored) -> list[Coroutine[object, object, None]]:
+    """Have a server lend; returns what keeps that going while it serves.
+
+    Raises:
+        StoreUnavailable: the store can't be read.
+        ConfigError: there is another store in its place.
+    """
+    lending = Lending(server, stored.store, problem=stored.watch.problem)
+    await lending.read()
+    server.lending = lending
+    stored.watch.on_change(lending.read)
+    return [lending.follow()]
