@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from proxy.access_settings import AccessSettings
 from proxy.addresses import Address
 from proxy.errors import ConfigError, reason_of
 from proxy.policy.documents import keys_at, validated
@@ -332,6 +333,7 @@ class Settings(_Section):
         "they are in the store.",
     )
     store: StoreSettings | None = None
+    access: AccessSettings = AccessSettings()
     audit: AuditSettings
     tls: TlsSettings | None = None
     upstream: UpstreamSettings

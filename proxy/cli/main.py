@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "policy": "policy_app",
     "catalog": "catalog_app",
     "identity": "identity_app",
+    "access": "access_app",
     "audit": "audit_app",
 }
 """Each command, in the order of the help, and what it is called in its file."""

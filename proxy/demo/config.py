@@ -56,6 +56,11 @@ def people(passwords: Passwords) -> tuple[Person, Person, Person]:
     )
 
 
+def everyone(passwords: Passwords) -> tuple[Person, ...]:
+    """The three, and a lead, who decides on what is lent."""
+    return (*people(passwords), Person("lead", "lea", passwords.lead))
+
+
 def entry_of(person: Person) -> IdentityEntry:
     """The identity of a person: a SCRAM secret, never the password."""
     secret = make_secret(person.password, salt=secrets.token_bytes(SALT_LENGTH))
@@ -73,7 +78,7 @@ def fill_store(folder: DemoFolder) -> None:
     async def fill(store: Store) -> None:
         async with store.changing() as connection:
             roll = await identities.read_roll(connection)
-            for person in people(folder.passwords):
+            for person in everyone(folder.passwords):
                 if person.user not in (*roll.broken, *(e.name for e in roll.entries)):
                     await identities.add(connection, entry_of(person))
                     added = Change(
@@ -138,6 +143,8 @@ def _upstream(folder: DemoFolder, served: Served) -> dict[str, Any]:
             "migrator": _login(folder, served.migrator),
         },
     }
+    if served.writer is not None:
+        upstream["logins"]["writer"] = _login(folder, served.writer)
     if served.allows_old_passwords:
         upstream |= {"allow_md5": True, "allow_password": True}
     return upstream

@@ -13,10 +13,15 @@ from proxy.demo.postgres import HOST, Cluster, ClusterPlan
 from proxy.demo.roles import (
     MIGRATOR,
     READER,
+    WRITER,
     Login,
     Logins,
     create_migrator,
     create_reader,
+    create_writer,
+    grant_connect,
+    grant_writing,
+    reset_password,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ class EmbeddedGround:
         self._logins = Logins(
             Login(READER, passwords.reader), Login(MIGRATOR, passwords.migrator)
         )
+        self._writer = Login(WRITER, passwords.writer)
         self.cluster = Cluster(
             ClusterPlan(
                 bin_dir=bin_dir or binaries.wheel_bin_dir(),
@@ -60,6 +66,10 @@ class EmbeddedGround:
                 is None
             ):
                 await superuser.execute(sample.shop_script(self._logins))
+            await superuser.execute(
+                grant_connect(sample.DATABASE, (self._writer.user,))
+                + grant_writing(self._writer, self._logins.migrator)
+            )
         return Served(
             host=HOST,
             port=self.cluster.port,
@@ -68,6 +78,7 @@ class EmbeddedGround:
             superuser_url=url,
             reader=self._logins.reader,
             migrator=self._logins.migrator,
+            writer=self._writer,
         )
 
     async def restore(self) -> list[str]:
@@ -88,12 +99,13 @@ class EmbeddedGround:
         for login, script in (
             (self._logins.reader, create_reader),
             (self._logins.migrator, create_migrator),
+            (self._writer, create_writer),
         ):
             known = await superuser.fetchval(
                 "SELECT true FROM pg_roles WHERE rolname = $1", login.user
             )
-            if not known:
-                await superuser.execute(script(login))
+            # Kept data of an earlier version has no password of each.
+            await superuser.execute(reset_password(login) if known else script(login))
         # Nobody but the superuser has any business in the other databases.
         await superuser.execute(
             "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC"

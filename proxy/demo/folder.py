@@ -40,6 +40,8 @@ class Passwords:
     developer: str = field(default_factory=_password, repr=False)
     deployer: str = field(default_factory=_password, repr=False)
     auditor: str = field(default_factory=_password, repr=False)
+    writer: str = field(default_factory=_password, repr=False)
+    lead: str = field(default_factory=_password, repr=False)
 
 
 class DemoFolder:
@@ -65,7 +67,7 @@ class DemoFolder:
 
     @property
     def store(self) -> Path:
-        """The file of the store: who may log in."""
+        """The file of the store: who may log in, and what is lent."""
         return self.kept / "store" / "pgwarden.db"
 
     @property
@@ -112,12 +114,17 @@ class DemoFolder:
         state = self.kept / _STATE
         if state.exists():
             self.passwords = _read_state(state)
+            self._write_state(state)
             return
         if any(self.kept.iterdir()):
             raise ConfigError(
                 f'"{folder}" holds other things than a demo\'s data',
                 hint="name a new or an empty folder",
             )
+        self._write_state(state)
+
+    def _write_state(self, state: Path) -> None:
+        # Again for a folder of an earlier version, which knew fewer passwords.
         content = {"version": _STATE_VERSION, "passwords": asdict(self.passwords)}
         write_private(state, json.dumps(content, indent=2) + "\n")
 

@@ -22,6 +22,7 @@ class Served:
         superuser_url: Direct, past the proxy.
         reader: The upstream login of developers; `password` None where none is needed.
         migrator: The upstream login of deploy jobs.
+        writer: The one that is lent for minutes; None where nothing is.
         is_sample: The database is the demo's `shop`.
         allows_old_passwords: A server that is not ours may ask for md5 or clear text;
             the proxy still sends neither but over loopback or verified TLS.
@@ -35,6 +36,7 @@ class Served:
     superuser_url: str = field(repr=False)
     reader: Login
     migrator: Login
+    writer: Login | None = None
     is_sample: bool = True
     tls_mode: str = "disable"
     tls_ca: str | None = None

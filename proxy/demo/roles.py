@@ -72,6 +72,11 @@ def create_writer(login: Login) -> str:
     """
 
 
+def reset_password(login: Login) -> str:
+    """A role that is there already gets the password that we know."""
+    return f"ALTER ROLE {quote_name(login.user)} PASSWORD {_secret(login)};"
+
+
 def grant_writing(login: Login, migrator: Login) -> str:
     """The writer may change rows of what there is, and of what the migrator adds.
 

@@ -22,8 +22,8 @@ from proxy.demo import children, dsn
 from proxy.demo.config import (
     LISTEN_HOST,
     Ports,
+    everyone,
     fill_store,
-    people,
     serving_file,
     write_settings,
 )
@@ -114,7 +114,7 @@ class _Demo:
             for warning in (*served.warnings, *waived):
                 self._tell(_framed(warning))
             self._tell(
-                introduction(opened, served, people(folder.passwords), folder.audit)
+                introduction(opened, served, everyone(folder.passwords), folder.audit)
             )
             stack.enter_context(self._ready_file(opened, served, folder))
             await _until_trouble(proxy, ground, folder)
@@ -191,7 +191,7 @@ class _Demo:
         if path is None:
             yield
             return
-        persons = people(folder.passwords)
+        persons = everyone(folder.passwords)
         content = {
             "host": LISTEN_HOST,
             "port": opened.port,

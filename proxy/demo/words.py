@@ -39,11 +39,11 @@ class Opened:
 def introduction(
     opened: Opened,
     served: Served,
-    persons: tuple[Person, Person, Person],
+    persons: tuple[Person, ...],
     audit: Path,
 ) -> str:
     """Everything a newcomer needs, one command a line."""
-    developer, migrator, _ = persons
+    developer, migrator, _, lead = persons
     database = served.database
 
     def psql(person: Person) -> str:
@@ -58,6 +58,15 @@ def introduction(
         ("SELECT * FROM open_orders LIMIT 3", "DROP TABLE orders")
         if served.is_sample
         else ("SELECT current_user, now()", "DROP SCHEMA public CASCADE")
+    )
+    borrowing = (
+        f"""
+To borrow the right to write for minutes, from a lead who says yes (how:
+docs/how-to/lend-rights-for-minutes.md):
+  {psql(lead)}
+"""
+        if served.writer is not None
+        else ""
     )
     folder = shlex.quote(str(audit))
     # Without what Debian appends: "15.20 (Debian 15.20-0+deb12u1)".
@@ -77,6 +86,7 @@ Try it:
   {psql(developer)} -c {shlex.quote(try_read)}
   {psql(developer)} -c {shlex.quote(try_drop)}
 
+{borrowing}
 Who did what:
   {_command("pgwarden")} audit tail -f {folder}
   {_command("pgwarden")} audit verify {folder}

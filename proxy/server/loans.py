@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.server.lending import Lending
+from proxy.server.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -27,4 +28,9 @@ async def lend(server: Server, stored: Stored) -> list[Coroutine[object, object,
     await lending.read()
     server.lending = lending
     stored.watch.on_change(lending.read)
-    return [lending.follow()]
+    works = [lending.follow()]
+    if (settings := server.settings.access.webhook) is not None:
+        webhook = Webhook(settings, server.metrics)
+        lending.on_event = webhook.tell
+        works.append(webhook.follow())
+    return works

@@ -87,8 +87,13 @@ def _take_up(server: Server, sources: Sources) -> int:
     _renew_secrets(server, server.keys)
     server.rates.keep(server.identities)
     now = datetime.now(UTC)
+    if server.lending is not None:
+        # A role that is lent no more may be gone from the policy.
+        server.lending.check()
     ended = 0
     for link in list(server.links):
+        if link.session.ending is not None:
+            continue
         reason = why_out(link.request, server.policy, server.identities, now)
         if reason:
             link.expel(reason)

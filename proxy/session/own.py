@@ -263,7 +263,8 @@ def query_message(rows: Rows) -> bytes:
 
 
 def _sql(rows: Rows) -> bytes:
-    names = ", ".join(name for name, _ in rows.columns)
+    # In quotes, as a word of ours may be one of the grammar's; none holds a quote.
+    names = ", ".join(f'"{name}"' for name, _ in rows.columns)
     types = [type_ for _, type_ in rows.columns]
     # A row that is never shown gives the columns their types, and says NULL for none.
     nothing: list[str | None] = [None] * len(types)
@@ -272,7 +273,7 @@ def _sql(rows: Rows) -> bytes:
         for row in [nothing, *rows.rows]
     )
     shown = f"SELECT {names} FROM (VALUES {values})"  # noqa: S608 - see `_literal`
-    return f"{shown} AS {rows.name}({names}) OFFSET 1".encode()
+    return f'{shown} AS "{rows.name}"({names}) OFFSET 1'.encode()
 
 
 def _literal(value: str | None, type_: str) -> str:

@@ -140,7 +140,7 @@ def test_serves_and_tells_where(start_demo: Callable[..., Demo]) -> None:
         "identities",
     }
     assert (ready["host"], ready["database"]) == ("127.0.0.1", "shop")
-    assert set(ready["identities"]) == {"developer", "migrator", "auditor"}
+    assert set(ready["identities"]) == {"developer", "migrator", "auditor", "lead"}
     assert ready["pids"]
     for pid in ready["pids"]:
         assert "serve" in psutil.Process(pid).cmdline()

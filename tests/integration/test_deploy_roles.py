@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "roles.sql"
+LENT = SCRIPT.with_name("writer.sql")
+WRITER = "pgwarden_writer"
 READER, MIGRATOR = "pgwarden_reader", "pgwarden_migrator"
-PASSWORDS = {READER: "read it", MIGRATOR: "move it"}
+PASSWORDS = {READER: "read it", MIGRATOR: "move it", WRITER: "lend it"}
 
 
 @pytest.fixture(scope="module", params=MAJORS)
@@ -40,6 +42,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
             "CREATE SCHEMA billing CREATE TABLE billing.bills (id int)",
         )
         assert run_script(cluster, "app_owner").returncode == 0
+        assert run_script(cluster, "app_owner", LENT).returncode == 0
         yield cluster
     finally:
         cluster.stop()
@@ -47,7 +50,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 def run_script(
-    cluster: Cluster, owner: str, **changed: str
+    cluster: Cluster, owner: str, script: Path = SCRIPT, /, **changed: str
 ) -> subprocess.CompletedProcess[str]:
     found = {
         f"{name.removeprefix('pgwarden_')}_secret": make_secret(
@@ -64,7 +67,7 @@ def run_script(
             f"--dbname={cluster.dsn('app')}",
             f"--set=owner={owner}",
             *variables,
-            f"--file={SCRIPT}",
+            f"--file={script}",
         ],
         capture_output=True,
         text=True,
@@ -128,8 +131,59 @@ def test_the_migrator_makes_no_roles_and_databases(
         migrator.execute(statement)
 
 
+def test_the_writer_changes_rows_also_of_what_comes(server: Cluster) -> None:
+    with connect(server, MIGRATOR) as migrator, connect(server, WRITER) as writer:
+        migrator.execute("CREATE SCHEMA late CREATE TABLE late.things (id serial)")
+        for table in ("users", "billing.bills", "late.things"):
+            writer.execute(f"INSERT INTO {table} VALUES (1)".encode())
+            writer.execute(f"UPDATE {table} SET id = 2 WHERE id = 1".encode())
+            writer.execute(f"DELETE FROM {table} WHERE id = 2".encode())
+        writer.execute("INSERT INTO late.things DEFAULT VALUES")
+        migrator.execute("DROP SCHEMA late CASCADE")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "TRUNCATE users",
+        "ALTER TABLE users ADD COLUMN x int",
+        "DROP TABLE users",
+        "CREATE TABLE public.mine (id int)",
+        "CREATE TEMPORARY TABLE mine (id int)",
+        "CREATE SCHEMA mine",
+        "SELECT * FROM pg_authid",
+        "SET ROLE app_owner",
+        "SET ROLE pgwarden_migrator",
+    ],
+)
+def test_the_writer_does_nothing_else(server: Cluster, statement: str) -> None:
+    with (
+        connect(server, WRITER) as writer,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        writer.execute(statement.encode())
+
+
+@pytest.mark.parametrize(
+    ("owner", "changed", "said"),
+    [
+        ("nobody", {}, "there is no such role as the owner"),
+        ("app_owner", {"writer": "postgres"}, "may do more than change rows"),
+        ("app_owner", {"writer_secret": "lend it"}, "is it on the PATH?"),
+    ],
+)
+def test_a_writer_that_can_not_be_meant(
+    server: Cluster, owner: str, changed: dict[str, str], said: str
+) -> None:
+    done = run_script(server, owner, LENT, **changed)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "lend it" not in done.stderr
+
+
 def test_it_can_be_run_again(server: Cluster) -> None:
     assert run_script(server, "app_owner").returncode == 0
+    assert run_script(server, "app_owner", LENT).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from tests.integration.lending import REQUEST, House, house
+from tests.integration.lending import PEOPLE, REQUEST, House, house
 from tests.integration.rig import eventually
 
 if TYPE_CHECKING:
@@ -151,6 +155,17 @@ def reads_well(lent: House, grant: str) -> None:
     ]
     assert ("access.command", "dana") in steps
     assert ("access.command", "lea") in steps
+    taken = [
+        (each["purpose"].removeprefix("access."), each["detail"]["by"])
+        for each in records
+        if each["kind"] == "internal" and each["detail"].get("subject") == grant
+    ]
+    assert taken == [
+        ("requested", "dana"),
+        ("approved", "lea"),
+        ("ended", "pgwarden"),
+        ("reviewed", "lea"),
+    ]
     under = [each for each in records if each.get("grant") == grant]
     assert {each["identity"] for each in under} == {"dana"}
     assert {each["role"] for each in under} == {"writer"}
@@ -177,3 +192,53 @@ def locks(lent: House) -> int:
 def note(lent: House) -> object:
     ((found,),) = lent.shop.fetch(f"SELECT note FROM orders WHERE id = {ORDER}")
     return found
+
+
+# --- from a shell -------------------------------------------------------------
+
+
+def access(lent: House, name: str, *args: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("PG")
+    }
+    environment |= {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(lent.proxy.port),
+        "PGDATABASE": lent.shop.name,
+        "PGUSER": name,
+        "PGPASSWORD": PEOPLE[name].password,
+    }
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "proxy.cli.main", "access", *args],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
+
+
+@pytest.mark.timeout(120)
+def test_from_a_shell(lent: House) -> None:
+    reason = "INC-42: it's [bold]order[/bold] 17\\"
+    asked = access(
+        lent, "dana", "request", "--role", "writer", "--for", "30m", "--reason", reason
+    )
+    assert asked.returncode == 0, asked.stderr
+    (grant,) = re.findall(r"G-[0-9A-Z]{8}", asked.stdout)
+    assert "pending" in asked.stdout
+    assert reason in asked.stdout
+    own = access(lent, "dana", "approve", grant)
+    assert own.returncode == 1
+    assert "your own request" in own.stderr
+    assert "approvers have role: lead" in own.stderr
+    assert "active" in access(lent, "lea", "approve", grant.lower()).stdout
+    assert lent.user_of("dana") != lent.user_of("eve")
+    listed = json.loads(access(lent, "leo", "list", "--json").stdout)
+    assert [(each["id"], each["approved_by"]) for each in listed] == [(grant, "lea")]
+    assert "revoked" in access(lent, "dana", "revoke", grant, "--note", "done").stdout
+    assert grant in access(lent, "lea", "list", "--unreviewed").stdout
+    assert (
+        "reviewed"
+        in access(lent, "lea", "review", grant, "--note", "all is well").stdout
+    )

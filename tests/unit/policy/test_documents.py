@@ -188,3 +188,57 @@ def test_all_problems_at_once() -> None:
 
 def test_not_a_mapping() -> None:
     assert said("[1]") == ["p.yaml:1: the document must be a mapping of keys to values"]
+
+
+# --- what is lent -------------------------------------------------------------
+
+LENDING = """\
+version: 1
+name: lending
+access:
+  roles:
+    writer: {requesters: [reader], approvers: lead, longest: 2h}
+roles:
+  reader: {login: permit, upstream: reader}
+  lead: {login: permit, upstream: reader}
+  writer: {login: permit, upstream: writer, read_only: false}
+"""
+
+
+def test_a_role_that_is_lent() -> None:
+    (lent,) = load(LENDING, source="p.yaml").model.access.roles.values()
+    assert (lent.approvers, lent.approvals, lent.pending_for) == (["lead"], 1, "1h")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            "    writer: {req",
+            "    write: {req",
+            'no role "write"; did you mean "writer"?',
+        ),
+        ("approvers: lead", "approvers: lad", 'no role "lad"; did you mean "lead"?'),
+        (
+            "approvers: lead",
+            "approvers: writer",
+            "is lent itself, so it is nobody's own",
+        ),
+        ("[reader]", "[reader, writer]", "is lent itself, so it is nobody's own"),
+        ("[reader]", "[]", "requesters"),
+        ("longest: 2h", "longest: 25h", "must be at most 24h"),
+        ("longest: 2h", "longest: 2", "must be text"),
+        ("longest: 2h", "longest: 2 hours", "no length of time"),
+        ("longest: 2h", "longest: 2h, approvals: 0", "approvals"),
+        ("longest: 2h", "approver: lead", 'unknown key "approver"'),
+        (
+            "writer: {login: permit,",
+            "writer: {login: {refuse: x},",
+            "can't log in, so nobody can borrow it",
+        ),
+    ],
+)
+def test_what_can_not_be_lent(old: str, new: str, problem: str) -> None:
+    assert old in LENDING
+    told = said(LENDING.replace(old, new))
+    assert any(problem in line for line in told), told

@@ -33,9 +33,9 @@ APPROVE = "CALL pgwarden.approve('G-7K3QX2MA')"
 SHOW = "SHOW pgwarden.access"
 ROWS = Rows("access", [("id", "text"), ("role", "text")], [["G-7K3QX2MA", "writer"]])
 SELECT = (
-    "SELECT id, role FROM (VALUES (NULL::pg_catalog.text, NULL::pg_catalog.text), "
+    'SELECT "id", "role" FROM (VALUES (NULL::pg_catalog.text, NULL::pg_catalog.text), '
     "('G-7K3QX2MA'::pg_catalog.text, 'writer'::pg_catalog.text)) "
-    "AS access(id, role) OFFSET 1"
+    'AS "access"("id", "role") OFFSET 1'
 )
 NO = Decision(False, "access.own-request", "it is your own", sqlstate=DENIED)
 
@@ -243,8 +243,8 @@ def test_a_value_ends_where_it_ends(text: str) -> None:
     """Read by an independent little lexer, with backslashes meant either way."""
     sent = query_message(Rows("a", [("x", "text")], [[text.replace("\ud800", "")]]))
     sql = sent[5:-1].decode("utf-8", "surrogatepass")
-    head = "SELECT x FROM (VALUES (NULL::pg_catalog.text), ("
-    tail = "::pg_catalog.text)) AS a(x) OFFSET 1"
+    head = 'SELECT "x" FROM (VALUES (NULL::pg_catalog.text), ('
+    tail = '::pg_catalog.text)) AS "a"("x") OFFSET 1'
     assert sql.startswith(head)
     assert sql.endswith(tail)
     literal = sql[len(head) : -len(tail)]
