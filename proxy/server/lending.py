@@ -259,16 +259,20 @@ class Lending:
         """See to it that what is over ends, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if not self._problem():
-                self._unreached_since_s = None
-            elif self._unreached_since_s is None:
-                self._unreached_since_s = self._server.clock()
-            self.check()
+            self.look()
             try:
                 await self._lapse()
             except (StoreUnavailable, ConfigError) as error:
                 # The watch tells of it; the sessions have ended all the same.
                 _log.debug("lapse_waits", problem=error.message)
+
+    def look(self) -> None:
+        """Note whether the store can be reached; end what does not hold any more."""
+        if not self._problem():
+            self._unreached_since_s = None
+        elif self._unreached_since_s is None:
+            self._unreached_since_s = self._server.clock()
+        self.check()
 
     def check(self) -> None:
         """End every session whose grant does not hold any more."""

@@ -1,0 +1,193 @@
+"""A worker's memory of loans: clocks that jump, a store that is gone, what is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from proxy.access.grant import Actor, State
+from proxy.access.lending import AccessRefused
+from proxy.auth.identities import Identities, Identity
+from proxy.metrics import Metrics
+from proxy.policy.documents import load
+from proxy.policy.evaluate import Policy
+from proxy.server.lending import UNREACHED_S, Lending
+from proxy.store.engine import Store
+from proxy.store.history import read_history
+from proxy.store_settings import StoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from proxy.server.server import Server
+
+POLICY = """\
+version: 1
+name: p
+access:
+  roles:
+    writer: {requesters: [developer], approvers: lead, longest: 2h}
+roles:
+  developer: {login: permit, upstream: reader}
+  lead: {login: permit, upstream: reader}
+  writer: {login: permit, upstream: writer, read_only: false}
+"""
+DANA = Actor("dana", "developer")
+LEA = Actor("lea", "lead")
+REQUEST = ("writer", "30m", "INC-42: fix order 17")
+
+
+class Worker:
+    """One worker's lending, with clocks of ours and a real store."""
+
+    def __init__(self, store: Store, *logins: str) -> None:
+        self.wall_s = datetime(2026, 11, 26, 16, tzinfo=UTC).timestamp()
+        self.clock_s = 1000.0
+        self.problem = ""
+        self.metrics = Metrics(version="test", started=0.0)
+        self.server = SimpleNamespace(
+            policy=Policy(load(POLICY, source="p")),
+            identities=Identities(
+                [Identity("dana", "developer", ()), Identity("lea", "lead", ())]
+            ),
+            settings=SimpleNamespace(
+                upstream=SimpleNamespace(logins=dict.fromkeys(logins))
+            ),
+            links={},
+            metrics=self.metrics,
+            loop=None,
+            clock=lambda: self.clock_s,
+            now=lambda: self.wall_s,
+        )
+        self.lending = Lending(
+            cast("Server", self.server), store, problem=lambda: self.problem
+        )
+
+    def passes(self, seconds: float) -> None:
+        self.clock_s += seconds
+        self.wall_s += seconds
+
+    async def lend(self) -> str:
+        grant = await self.lending.take_step(DANA, "request_access", REQUEST)
+        await self.lending.take_step(LEA, "approve", (grant.id,))
+        return grant.id
+
+    @property
+    def role(self) -> str:
+        return self.lending.role_for("dana", "developer")[0]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/store.db"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def worker(store: Store) -> Worker:
+    return Worker(store, "reader", "writer")
+
+
+async def test_a_role_while_it_is_lent(worker: Worker) -> None:
+    assert worker.role == "developer"
+    grant = await worker.lend()
+    assert worker.lending.role_for("dana", "developer") == ("writer", grant)
+    assert worker.lending.role_for("lea", "lead") == ("lead", "")
+    assert worker.lending.role_for("dana", "lead") == ("lead", "")
+    worker.passes(30 * 60 - 1)
+    assert worker.role == "writer"
+    worker.passes(1)
+    assert worker.role == "developer"
+
+
+async def test_a_clock_that_is_set_back_lends_no_longer(worker: Worker) -> None:
+    await worker.lend()
+    worker.passes(20 * 60)
+    worker.wall_s -= 3600
+    assert worker.role == "writer"
+    await worker.lending.read()
+    worker.passes(10 * 60)
+    assert worker.role == "developer"
+
+
+async def test_a_clock_that_is_set_forward_ends_it(worker: Worker) -> None:
+    await worker.lend()
+    worker.wall_s += 30 * 60
+    assert worker.role == "developer"
+
+
+async def test_what_is_over_is_written_down_once(worker: Worker, store: Store) -> None:
+    told: list[tuple[str, str]] = []
+    worker.lending.on_event = lambda event, grant: told.append((event, grant.id))
+    grant = await worker.lend()
+    other = Worker(store, "reader", "writer")
+    other.lending.on_event = worker.lending.on_event
+    await other.lending.read()
+    for each in (worker, other):
+        each.passes(30 * 60)
+    for each in (worker, other, worker):
+        await each.lending._lapse()
+    assert told == [("requested", grant), ("approved", grant), ("ended", grant)]
+    assert worker.lending.grants[grant].state is State.ENDED
+    async with store.reading() as connection:
+        found = await read_history(connection)
+    assert [(each.action, each.actor) for each in reversed(found)] == [
+        ("access.requested", "dana"),
+        ("access.approved", "lea"),
+        ("access.ended", "pgwarden"),
+    ]
+
+
+async def test_while_the_store_can_not_be_reached(worker: Worker) -> None:
+    await worker.lend()
+    worker.problem = "gone"
+    worker.lending.look()
+    worker.passes(UNREACHED_S - 1)
+    worker.lending.look()
+    assert worker.role == "writer"
+    worker.passes(1)
+    assert worker.role == "developer"
+    worker.problem = ""
+    worker.lending.look()
+    assert worker.role == "writer"
+
+
+async def test_without_the_login_nothing_is_lent(store: Store) -> None:
+    worker = Worker(store, "reader")
+    with pytest.raises(AccessRefused, match='role "writer" is not lent'):
+        await worker.lend()
+
+
+async def test_a_step_that_is_refused_changes_nothing(
+    worker: Worker, store: Store
+) -> None:
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    before = await store.generation()
+    with pytest.raises(AccessRefused, match="your own request"):
+        await worker.lending.take_step(DANA, "approve", (grant.id,))
+    assert await store.generation() == before
+    assert worker.lending.grants[grant.id] == grant
+
+
+async def test_it_is_counted(worker: Worker) -> None:
+    await worker.lend()
+    series: Any = worker.metrics.snapshot(0.0).values["pgwarden_access_grants"]
+    assert sorted(series) == [
+        (["active"], 1),
+        (["pending"], 0),
+        (["unreviewed"], 0),
+    ]
+
+
+async def test_what_was_never_lent_is_forgotten_in_time(worker: Worker) -> None:
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    await worker.lending.take_step(LEA, "deny", (grant.id,))
+    worker.passes(timedelta(days=31).total_seconds())
+    await worker.lending.take_step(DANA, "request_access", REQUEST)
+    assert grant.id not in worker.lending.grants
+    assert len(worker.lending.grants) == 1
