@@ -151,6 +151,7 @@ class Lending:
             StoreUnavailable: the store can't be written.
             ConfigError: there is another store in its place.
         """
+        await self._lapse()
         async with self._store.changing() as connection:
             live = await kept.read_live(connection)
             if name == "request_access":

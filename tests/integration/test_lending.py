@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import StartProxy
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 ORDER = 17
 IN_TRANSACTION = re.compile(r"=\*> $")
@@ -129,7 +129,7 @@ def test_two_people_from_request_to_expiry_amid_a_transaction(lent: House) -> No
             f"UPDATE orders SET note = 'x' WHERE id = {ORDER};"
         )
         eventually(lambda: locks(lent) == 0, 12, "the lock is gone")
-        assert 8.5 < time.monotonic() - started < 10.5
+        assert 8 < time.monotonic() - started < 11
         said = dana.enter("COMMIT;")
         assert (
             f'terminating connection: grant {grant} (role "writer") has ended' in said
@@ -147,6 +147,14 @@ def test_two_people_from_request_to_expiry_amid_a_transaction(lent: House) -> No
 
 def reads_well(lent: House, grant: str) -> None:
     """What the log says of the loan, in its order."""
+    # Steps come by way of the store, a moment later.
+    eventually(lambda: len(taken_by(lent, grant)) == 4)
+    assert taken_by(lent, grant) == [
+        ("requested", "dana"),
+        ("approved", "lea"),
+        ("ended", "pgwarden"),
+        ("reviewed", "lea"),
+    ]
     records = lent.proxy.records()
     steps = [
         (each["purpose"], each["detail"].get("by", each["identity"]))
@@ -155,17 +163,6 @@ def reads_well(lent: House, grant: str) -> None:
     ]
     assert ("access.command", "dana") in steps
     assert ("access.command", "lea") in steps
-    taken = [
-        (each["purpose"].removeprefix("access."), each["detail"]["by"])
-        for each in records
-        if each["kind"] == "internal" and each["detail"].get("subject") == grant
-    ]
-    assert taken == [
-        ("requested", "dana"),
-        ("approved", "lea"),
-        ("ended", "pgwarden"),
-        ("reviewed", "lea"),
-    ]
     under = [each for each in records if each.get("grant") == grant]
     assert {each["identity"] for each in under} == {"dana"}
     assert {each["role"] for each in under} == {"writer"}
@@ -178,6 +175,15 @@ def reads_well(lent: House, grant: str) -> None:
     assert end["sqlstate"] == "57P01"
     others = [each for each in records if each.get("grant") != grant]
     assert "writer" not in {each.get("role") for each in others}
+
+
+def taken_by(lent: House, grant: str) -> list[tuple[str, str]]:
+    """Each step of a loan, as the log has it, and who took it."""
+    return [
+        (each["purpose"].removeprefix("access."), each["detail"]["by"])
+        for each in lent.proxy.records()
+        if each["kind"] == "internal" and each["detail"].get("subject") == grant
+    ]
 
 
 def locks(lent: House) -> int:
@@ -218,7 +224,6 @@ def access(lent: House, name: str, *args: str) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.timeout(120)
 def test_from_a_shell(lent: House) -> None:
     reason = "INC-42: it's [bold]order[/bold] 17\\"
     asked = access(
