@@ -157,7 +157,7 @@ def judge_text(judge: Judge, text: bytes, name: str) -> list[Verdict]:
                 name,
                 text.count(b"\n", 0, begin) + 1,
                 text[begin:end],
-                judge.decide([facts]),
+                judge.decide_alone(facts),
             )
         )
     return verdicts

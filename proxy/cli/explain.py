@@ -14,6 +14,7 @@ from msgspec import to_builtins
 from rich.text import Text
 from rich.tree import Tree
 
+from proxy.access.statements import has_own
 from proxy.audit.tail import printable
 from proxy.cli.around import around
 from proxy.cli.mistakes import fail
@@ -107,6 +108,9 @@ def explain(
     session = OfflineSession(judge, is_quarantined=is_quarantined)
     decision, judged = session.send(text)
     statements = judged.statements if judged is not None else ()
+    if has_own(statements):
+        # No rule of a role has a say in what pgwarden answers itself.
+        statements = ()
     context = Context(
         database=database, quarantined=is_quarantined, situation=judge.situation
     )

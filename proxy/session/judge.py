@@ -307,6 +307,12 @@ class Judge:
             return decide_own(self.policy, statements, quarantined=quarantined)
         return self.decide(statements, quarantined=quarantined)
 
+    def decide_alone(self, facts: Facts) -> Decision:
+        """The verdict on one statement that is understood, sent by itself."""
+        if has_own([facts]):
+            return decide_own(self.policy, [facts], quarantined=False)
+        return self.decide([facts])
+
     def decide(
         self, statements: Sequence[Facts], *, quarantined: bool = False
     ) -> Decision:
