@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 import pytest
+from typing_extensions import override
 
 from tests.integration.lending import PEOPLE, REQUEST, House, house
 from tests.integration.rig import eventually
@@ -247,3 +250,43 @@ def test_from_a_shell(lent: House) -> None:
         "reviewed"
         in access(lent, "lea", "review", grant, "--note", "all is well").stdout
     )
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """A chat's webhook."""
+
+    told: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.told.append(json.loads(body))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing to say."""
+
+
+def test_a_chat_is_told(
+    start_proxy: StartProxy, shop17: Database, tmp_path: Path
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = tmp_path / "webhook.url"
+    url.write_text(f"http://127.0.0.1:{server.server_port}/services/T0P-SECRET\n")
+    lent = house(
+        start_proxy, shop17, tmp_path, access={"webhook": {"url_file": str(url)}}
+    )
+    grant = lent.ask()
+    lent.call("lea", "deny", grant, "not today")
+    eventually(lambda: len(Hook.told) == 2)
+    server.shutdown()
+    server.server_close()
+    assert [(each["event"], each["by"]) for each in Hook.told] == [
+        ("requested", None),
+        ("denied", "lea"),
+    ]
+    assert "INC-42: fix order 17" in Hook.told[0]["text"]
+    assert "T0P-SECRET" not in lent.proxy.log_path.read_text()
