@@ -13,8 +13,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from proxy.access.grant import ID_FORM, Actor, Approval, Grant, State
-from proxy.errors import DENIED, GATE_UNSATISFIED, INVALID_PARAMETER, PgwardenError
+from proxy.access.grant import Actor, Approval, Grant, State
+from proxy.access.said import LONGEST_ID_SHOWN, AccessRefused, plain
+from proxy.errors import GATE_UNSATISFIED, INVALID_PARAMETER
 from proxy.policy.durations import in_words, seconds
 from proxy.policy.patterns import nearest
 
@@ -28,22 +29,6 @@ SHORTEST_S: Final = 5
 """Time for one statement that is ready to be pasted."""
 SHORTEST_REASON: Final = 8
 """Letters: "INC-42" alone says nothing to who reviews it."""
-LONGEST_REASON: Final = 500
-LONGEST_ID_SHOWN: Final = 40
-
-
-class AccessRefused(PgwardenError):  # noqa: N818 - named for what it says
-    """A step that is not allowed.
-
-    Attributes:
-        rule: id of what refuses it, as in the audit log.
-    """
-
-    def __init__(
-        self, rule: str, message: str, *, hint: str = "", sqlstate: str = DENIED
-    ) -> None:
-        super().__init__(message, hint=hint, sqlstate=sqlstate)
-        self.rule = f"access.{rule}"
 
 
 class Roster(Protocol):
@@ -312,49 +297,6 @@ def still_lent(
         and rules is not None
         and own_role in rules.requesters
     )
-
-
-def checked_id(text: str) -> str:
-    """The id of a grant as somebody typed it.
-
-    Raises:
-        AccessRefused: no grant has such an id.
-    """
-    wanted = text.strip().upper()
-    if ID_FORM.fullmatch(wanted) is None:
-        raise unknown(text)
-    return wanted
-
-
-def unknown(text: str) -> AccessRefused:
-    """There is no such grant."""
-    return AccessRefused(
-        "unknown-request",
-        f'there is no request "{text[:LONGEST_ID_SHOWN]}"',
-        hint="SHOW pgwarden.access lists them",
-    )
-
-
-def plain(text: str, what: str, *, shortest: int = 0) -> str:
-    """A text that people will read in tables, logs and chats: one line of letters.
-
-    Raises:
-        AccessRefused: it is too short or long, or holds what can't be seen.
-    """
-    said = text.strip()
-    if not said.isprintable():
-        raise AccessRefused(
-            "reason",
-            f"{what} must be one line, without signs that can't be seen",
-            sqlstate=INVALID_PARAMETER,
-        )
-    if not shortest <= len(said) <= LONGEST_REASON:
-        raise AccessRefused(
-            "reason",
-            f"{what} must have between {shortest} and {LONGEST_REASON} letters",
-            sqlstate=INVALID_PARAMETER,
-        )
-    return said
 
 
 def _rules_of(lent: Mapping[str, Lendable], grant: Grant) -> Lendable:

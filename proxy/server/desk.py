@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from proxy.access.grant import Actor, Grant, State
-from proxy.access.lending import AccessRefused
+from proxy.access.said import AccessRefused
 from proxy.errors import AUDIT_UNAVAILABLE, ConfigError
 from proxy.policy.decision import Decision
 from proxy.server.lent_views import answer, session_view, view

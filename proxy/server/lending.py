@@ -19,7 +19,7 @@ import structlog
 
 from proxy.access import lending as steps
 from proxy.access.grant import Actor, Grant, State, id_of
-from proxy.access.lending import AccessRefused
+from proxy.access.said import AccessRefused, checked_id, unknown
 from proxy.errors import ConfigError
 from proxy.server.desk import Desk
 from proxy.server.lent_end import end_lent
@@ -168,9 +168,9 @@ class Lending:
                 await kept.add(connection, grant)
                 await kept.forget(connection, self.now - NEVER_LENT_KEPT)
             else:
-                known = await kept.find(connection, steps.checked_id(args[0]))
+                known = await kept.find(connection, checked_id(args[0]))
                 if known is None:
-                    raise steps.unknown(args[0])
+                    raise unknown(args[0])
                 grant = self._next(actor, name, known, args[1:], live)
                 await kept.replace(connection, grant)
             event = event_of(name, grant)

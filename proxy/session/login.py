@@ -69,8 +69,6 @@ _UNENCRYPTED_DETAIL: Final = (
     "This could be either a client-software bug or evidence of an attempted "
     "man-in-the-middle attack."
 )
-
-
 _NO_SUCH: Final = "there is no such identity"
 
 

@@ -10,9 +10,7 @@ import pytest
 
 from proxy.access.grant import ID_FORM, Actor, Grant, State, id_of
 from proxy.access.lending import (
-    AccessRefused,
     approve,
-    checked_id,
     deny,
     lapse,
     request,
@@ -20,6 +18,7 @@ from proxy.access.lending import (
     revoke,
     still_lent,
 )
+from proxy.access.said import AccessRefused, checked_id
 from proxy.policy.model import Lendable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from proxy.access.grant import Actor, State
-from proxy.access.lending import AccessRefused
+from proxy.access.said import AccessRefused
 from proxy.auth.identities import Identities, Identity
 from proxy.metrics import Metrics
 from proxy.policy.documents import load
