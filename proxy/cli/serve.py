@@ -97,11 +97,12 @@ def serve(
     tell(passed.found)
     if passed.note:
         _log.error("gate_is_closed", problem=passed.note)
-    key = mock_key(settings)
     sockets = open_sockets(settings)
     admin = settings.admin
     admin_socket = None if admin is None else listen(admin.host, admin.port)
     try:
+        # Last: it makes the audit folder, and a mistake must leave none behind.
+        key = mock_key(settings)
         if settings.workers == 1:
             uvloop.run(
                 _serve_alone(settings, sockets, admin_socket, Gate(passed.version), key)
