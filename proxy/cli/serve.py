@@ -108,6 +108,8 @@ def serve(
     if passed.note:
         _log.error("gate_is_closed", problem=passed.note)
     try:
+        # Last: it makes the audit folder, and a mistake must leave none behind.
+        key = mock_key(settings)
         if settings.workers == 1:
             uvloop.run(
                 _serve_alone(settings, sockets, admin_socket, Gate(passed.version), key)

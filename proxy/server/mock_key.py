@@ -12,7 +12,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import ConfigError, reason_of
+from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def _kept_in(folder: Path) -> bytes:
         mode = path.stat().st_mode
     except OSError as error:
         raise ConfigError(
-            f'the key "{path}" can\'t be kept: {reason_of(error)}'
+            f'audit folder "{folder}" can\'t be used: {error.strerror}'
         ) from error
     if len(found) != KEY_BYTES or mode & 0o077:
         raise ConfigError(
