@@ -92,6 +92,10 @@ KINDS: Final[dict[str, Kind]] = {
         WARNING, WARNING,
         "A setting of the role or the database changes what statements mean or are "
         "allowed.", "ALTER ROLE or ALTER DATABASE ... RESET.", is_of_server=True),
+    "server-settings": Kind(
+        WARNING, WARNING,
+        "A setting of the whole server changes what statements mean or are allowed.",
+        "ALTER SYSTEM SET, then pg_reload_conf().", is_of_server=True),
     "parameter-privileges": Kind(
         CRITICAL, WARNING,
         "It may change settings that are a superuser's, or the server's own "
@@ -126,6 +130,10 @@ KINDS: Final[dict[str, Kind]] = {
         "TRIGGER, MAINTAIN).", _REVOKED),
     "writes-columns": Kind(
         CRITICAL, NOTE, "It may write to columns of relations.", _REVOKED),
+    "reads-secrets": Kind(
+        WARNING, WARNING,
+        "It may read catalogs that Postgres keeps for superusers: stored passwords, or "
+        "data past the privileges on its tables.", _REVOKED),
     "uses-sequences": Kind(
         CRITICAL, NOTE, "It may advance or set sequences.", _REVOKED),
     "writes-large-objects": Kind(
