@@ -156,6 +156,61 @@ def test_a_loop_meets_its_limit(
     ), done.stdout
 
 
+def test_try_a_policy_on_last_months_log(
+    tmp_path: Path, start_proxy: StartProxy, shop17: Database
+) -> None:
+    text = page("try-a-policy-on-last-months-log", shop=shop17.name)
+    policy = with_policies(tmp_path)
+    proxy = start_proxy(shop17.cluster, policy=policy)
+    reader = demo_reader(tmp_path, proxy, shop17)
+    history, copy, export = text.blocks("console")[:3]
+    reader.follow(console(history), {"work_mem": 1})
+    reader.follow(console(copy))
+    new = tmp_path / "new.yaml"
+    changed = new.read_text().replace("effects: [none, stable]", "effects: [none]", 1)
+    new.write_text(changed.replace("harmless:\n", "harmless:\n    - work_mem\n", 1))
+    below(new, DEVELOPER, "below rules", text.blocks("yaml")[0])
+    reader.follow(console(export))
+    reader.follow(text.part("## 2. Replay the log"), {"pgwarden replay": 1})
+    reader.follow(text.part("## Without a policy to begin with"))
+
+
+def test_write_a_policy(tmp_path: Path) -> None:
+    """Each example says after a # how it is decided; below the head, it is."""
+    reader = Reader(tmp_path)
+    shutil.copy(policy_path("production"), tmp_path / "production.yaml")
+    text = page("write-a-policy")
+    reader.follow(console(text.blocks("console")[0]), {"explain": 1})
+    head, *rules = text.part("## By schema, table, kind, function, database").blocks(
+        "yaml"
+    )
+    steps = text.part("## By schema, table, kind, function, database").blocks("console")
+    assert len(rules) == len(steps) == 5
+    for rule, commands in zip(rules, steps, strict=True):
+        (tmp_path / "mine.yaml").write_text(head + rule)
+        decided_as_said(reader, commands)
+    situations = text.part("## By time, network and application")
+    given = "".join([head, *rules, situations.blocks("yaml")[0]])
+    (tmp_path / "mine.yaml").write_text(given)
+    first, *_ = decided_as_said(reader, situations.blocks("console")[0])
+    assert first.startswith("allowed")
+    reader.follow(console(situations.blocks("console")[1]), {"lint": 1})
+
+
+def decided_as_said(reader: Reader, commands: str) -> list[str]:
+    said = []
+    for step in console(commands).steps():
+        printed = reader.run(step.command).stdout
+        comment = re.search(r"# (refused|permitted) by (\S+)$", step.command)
+        if comment:
+            word = {"refused": "refused", "permitted": "allowed"}[comment[1]]
+            assert printed.startswith(word), (step.command, printed)
+            assert f"by {comment[2]}" in printed, (step.command, printed)
+        assert missing_line(step.shown, printed) is None, (step.command, printed)
+        said.append(printed)
+    return said
+
+
 @pytest.fixture
 def app() -> Iterator[Cluster]:
     """A server with a database `app` as the pages have it, and no role of pgwarden."""
