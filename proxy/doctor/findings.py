@@ -205,6 +205,11 @@ KINDS: Final[dict[str, Kind]] = {
         "Sessions of pgwarden's own login come from another address than pgwarden.",
         "Is that another pgwarden? If not: a new password, and a line in pg_hba.conf.",
         is_of_server=True),
+    "logins-unlogged": Kind(
+        WARNING, NOTE,
+        "Postgres does not log who logs in, so a login that goes round pgwarden leaves "
+        "no trace for `pgwarden door report`.",
+        "ALTER SYSTEM SET log_connections, then pg_reload_conf().", is_of_server=True),
     "direct-sessions": Kind(
         NOTE, NOTE,
         "Sessions of other roles are in the served databases, past pgwarden: the "

@@ -339,6 +339,7 @@ def test_every_kind_that_is_mended_by_sql_was_provoked() -> None:
         "no-access",
         "hba-trust",
         "server-settings",
+        "logins-unlogged",
         "hba-open",
         "hba-unreadable",
         "login-elsewhere",
@@ -378,6 +379,15 @@ def test_settings_of_the_whole_server(
         eventually(lambda: not found())
     finally:
         ward.run(f"ALTER SYSTEM RESET {name}", "SELECT pg_reload_conf()")
+
+
+def test_whether_logins_are_logged(ward: Ward) -> None:
+    (told,) = ward.found()["logins-unlogged"]
+    ward.run(*told.sql)
+    try:
+        eventually(lambda: "logins-unlogged" not in ward.found())
+    finally:
+        ward.run("ALTER SYSTEM RESET log_connections", "SELECT pg_reload_conf()")
 
 
 def test_what_everybody_may_call(ward: Ward) -> None:
