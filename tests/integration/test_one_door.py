@@ -93,12 +93,18 @@ def server(
                 "CREATE ROLE app_owner NOLOGIN",
                 f"CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'",
                 f"CREATE ROLE ana LOGIN PASSWORD '{PASSWORD}'",
+                "ALTER ROLE ana SET log_min_messages = panic",
                 "CREATE DATABASE app OWNER app_owner",
             ):
                 superuser.execute(statement.encode())
         with psycopg.connect(cluster.dsn("app"), autocommit=True) as superuser:
             superuser.execute("SET ROLE app_owner; CREATE TABLE users (id int)")
         assert run_script(cluster, "app_owner").returncode == 0
+        with psycopg.connect(cluster.dsn("app"), autocommit=True) as superuser:
+            # For the doctor alone, who then tells it as a finding of its own.
+            for what in ("SELECT ON", "EXECUTE ON FUNCTION"):
+                name = f"pg_hba_file_rules{'()' if 'FUNCTION' in what else ''}"
+                superuser.execute(f"GRANT {what} {name} TO pgwarden_reader".encode())
         yield cluster
     finally:
         cluster.stop()
@@ -184,10 +190,6 @@ def test_nobody_comes_in_but_those_of_the_page(
         said = enter_by_socket(closed, user)
         assert ("Peer authentication" if user != "ana" else REFUSED) in said
 
-    logins = {}
-    for name, user in (("reader", reader), ("migrator", migrator)):
-        (tmp_path / name).write_text(PASSWORDS[user] + "\n")
-        logins[name] = {"user": user, "password_file": str(tmp_path / name)}
     policy = tmp_path / "production.yaml"
     policy.write_text(ungated_text())
     proxy = start_proxy(
@@ -196,11 +198,8 @@ def test_nobody_comes_in_but_those_of_the_page(
         settings={
             "upstream": {
                 "databases": ["app"],
-                "tls": {
-                    "mode": "verify-full",
-                    "ca": str(closed.plan.work / "ca.pem"),
-                },
-                "logins": logins,
+                "tls": tls_to(closed),
+                "logins": logins_in(tmp_path),
             }
         },
     )
@@ -208,6 +207,17 @@ def test_nobody_comes_in_but_those_of_the_page(
         with psycopg.connect(proxy.dsn(who, "app"), autocommit=True) as connection:
             row = connection.execute("SELECT session_user").fetchone()
             assert row == (user,)
+
+
+@pytest.mark.parametrize("server", WITH_TLS, indirect=True, ids="pg{}".format)
+def test_the_doctor_finds_nothing_to_say_about_that_file(
+    closed: Cluster, tmp_path: Path
+) -> None:
+    door = Door(closed, tmp_path)
+    found = door.doctor()
+    told = {each["finding"] for each in found if each["user"] == "pgwarden_reader"}
+    assert "dangerous-functions" in told  # it did look as the reader
+    assert not {"hba-open", "hba-trust", "hba-unreadable", "logins-unlogged"} & told
 
 
 def enter_by_socket(cluster: Cluster, user: str) -> str:
@@ -227,6 +237,33 @@ def enter_by_socket(cluster: Cluster, user: str) -> str:
 # --- the report ------------------------------------------------------------------
 
 
+def pgwarden(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "proxy.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def tls_to(cluster: Cluster) -> dict[str, str]:
+    """Upstream TLS, where this server can."""
+    if cluster.major not in WITH_TLS:
+        return {"mode": "disable"}
+    return {"mode": "verify-full", "ca": str(cluster.plan.work / "ca.pem")}
+
+
+def logins_in(folder: Path) -> dict[str, dict[str, str]]:
+    """The two logins of deploy/roles.sql, their passwords in files there."""
+    found = {}
+    for name in ("reader", "migrator"):
+        user = f"pgwarden_{name}"
+        (folder / user).write_text(PASSWORDS[user] + "\n")
+        found[name] = {"user": user, "password_file": str(folder / user)}
+    return found
+
+
 class Door:
     """`pgwarden door report` over the log of a server, from here on."""
 
@@ -238,15 +275,10 @@ class Door:
         }
         self._starts = {kind: log.stat().st_size for kind, log in self.logs.items()}
         self._settings = folder / "pgwarden.yaml"
-        (folder / "p").write_text("x\n")
         (folder / "identities.yaml").write_text(
             identities_document(people(Passwords()))
         )
         (folder / "production.yaml").write_text(ungated_text())
-        logins = {
-            "reader": {"user": "pgwarden_reader", "password_file": "p"},
-            "migrator": {"user": "pgwarden_migrator", "password_file": "p"},
-        }
         content = {
             "listen": ["127.0.0.1:0"],
             "policy": "production.yaml",
@@ -254,9 +286,10 @@ class Door:
             "audit": {"folder": "audit"},
             "upstream": {
                 "host": cluster.host,
+                "port": cluster.port,
                 "databases": ["app"],
-                "tls": {"mode": "disable"},
-                "logins": logins,
+                "tls": tls_to(cluster),
+                "logins": logins_in(folder),
             },
         }
         self._settings.write_text(yaml.safe_dump(content))
@@ -266,19 +299,19 @@ class Door:
         log = self.logs[kind].read_bytes()[self._starts[kind] :]
         return log.decode(errors="replace")
 
+    def doctor(self) -> list[dict[str, Any]]:
+        """What `pgwarden doctor` finds."""
+        done = pgwarden("doctor", "--config", str(self._settings), "--json")
+        assert not done.stderr, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+        return found
+
     def report(self, kind: str, *more: str) -> tuple[int, dict[str, Any]]:
         file = self.folder / f"postgresql.{kind}"
         file.write_text(self.said(kind))
-        done = subprocess.run(
-            [
-                *(sys.executable, "-P", "-m", "proxy.cli.main", "door", "report"),
-                *("--config", str(self._settings), "--log", str(file), "--json"),
-                *("--from", "127.0.0.1", *more),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+        done = pgwarden(
+            *("door", "report", "--config", str(self._settings), "--json"),
+            *("--log", str(file), "--from", "127.0.0.1", *more),
         )
         assert not done.stderr, done.stderr
         return done.returncode, json.loads(done.stdout)
@@ -309,8 +342,8 @@ def test_every_login_that_went_round_is_told(server: Cluster, door: Door) -> Non
 
     assert enter(server, reader, source=ELSEWHERE) == reader
     assert enter(server, "app", source=ELSEWHERE) == "app"
-    # Neither a superuser, who may switch it off for a session, nor a wrong password
-    # that speaks like the log.
+    # Neither hides from it: a superuser, who may switch it off for a session, and
+    # ana, whose role logs nothing. Nor is a wrong name believed that speaks like it.
     quiet = {"options": "-c log_connections=off -c log_min_messages=panic"}
     assert enter(server, server.superuser, **quiet) == server.superuser
     forged = "x\nLOG:  connection authorized: user=ghost database=app"

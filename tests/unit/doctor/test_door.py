@@ -67,6 +67,17 @@ def test_forms_of_the_message(message: str, user: str, database: str) -> None:
     assert (found.user, found.database, found.address) == (user, database, UNKNOWN)
 
 
+def test_a_prefix_as_providers_set_it() -> None:
+    """`%t:%r:%u@%d:[%p]:` of Amazon RDS, where a line names its client as well."""
+    when = "2026-11-26 17:12:43 UTC"
+    found, _ = read(
+        f"{when}:10.0.0.5(4711):[unknown]@[unknown]:[81]:LOG:  "
+        "connection received: host=10.0.0.5 port=4711\n"
+        f"{when}:10.0.0.5(4711):ana@app:[81]:LOG:  {AUTHORIZED.format('ana')}\n"
+    )
+    assert found == [Arrival(when[:19], "ana", "app", "10.0.0.5")]
+
+
 def test_the_number_of_a_process_comes_again() -> None:
     found, _ = read(
         plain(1, "connection received: host=10.0.0.5 port=1")
