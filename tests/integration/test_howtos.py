@@ -7,9 +7,11 @@ thing itself. Next: `following`.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +20,11 @@ import pytest
 import yaml
 
 from proxy.auth.secrets import SALT_LENGTH, make_secret
+from proxy.demo import children
+from proxy.demo.folder import Passwords
 from proxy.shipped import policy_path
 from tests.fix_postgres import bin_dir, new_cluster, run
-from tests.fix_proxy import merged, ungated_text
+from tests.fix_proxy import Proxy, merged, serve_command, ungated_text
 from tests.integration.following import ROOT, Page, Reader, missing_line, page
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from proxy.demo.postgres import Cluster
     from tests.fix_postgres import Database
-    from tests.fix_proxy import Proxy, StartProxy
+    from tests.fix_proxy import StartProxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -292,6 +296,22 @@ class Desk:
         )
 
 
+@contextmanager
+def served(desk: Desk) -> Iterator[Proxy]:
+    """`pgwarden serve` with the settings of the desk."""
+    process = children.spawn(
+        serve_command(desk.folder / "pgwarden.yaml"),
+        desk.folder / "pgwarden.log",
+        environment=dict(os.environ),
+    )
+    proxy = Proxy(desk.folder, process, Passwords())
+    try:
+        proxy.wait_ready()
+        yield proxy
+    finally:
+        proxy.stop()
+
+
 @pytest.fixture
 def desk(tmp_path: Path, app: Cluster) -> Desk:
     return Desk(tmp_path, app)
@@ -315,6 +335,20 @@ def test_put_in_front_of_a_database(desk: Desk, app: Cluster) -> None:
     done = reader.run(check.command)
     assert done.returncode == 0, done.stdout
     assert missing_line(check.shown, done.stdout) is None, done.stdout
+
+    with served(desk) as proxy:
+        psql = text.part("## 4. Serve").blocks("console")[1]
+        (look,) = console(psql.replace("app=> ", "$ ")).steps()[:1]
+        place = f"port={proxy.port}"
+        connect = look.command.replace("port=6432", place)
+        environment = {"PGHOSTADDR": "127.0.0.1", "PGPASSWORD": password}
+        for step in console(psql.replace("app=> ", "$ ")).steps()[1:]:
+            done = reader.run(f'{connect} -c "{step.command}"', **environment)
+            assert missing_line(step.shown, done.stdout) is None, done.stdout
+        ready = text.part("## 4. Serve").steps()[2]
+        assert ready.command.endswith("/readyz")
+        url = f"{proxy.admin_url}/readyz"
+        assert reader.run(f"curl -s {url}").stdout.strip() == ready.shown[0]
 
     # Each person a role, on top of that.
     personal = page("give-each-person-a-role", **{"/etc/pgwarden": str(desk.folder)})
