@@ -22,6 +22,7 @@ import yaml
 from proxy.auth.secrets import SALT_LENGTH, make_secret
 from proxy.demo import children
 from proxy.demo.folder import Passwords
+from proxy.demo.postgres import url
 from proxy.shipped import policy_path
 from tests.fix_postgres import bin_dir, new_cluster, run
 from tests.fix_proxy import Proxy, merged, serve_command, ungated_text
@@ -347,8 +348,8 @@ def test_put_in_front_of_a_database(desk: Desk, app: Cluster) -> None:
             assert missing_line(step.shown, done.stdout) is None, done.stdout
         ready = text.part("## 4. Serve").steps()[2]
         assert ready.command.endswith("/readyz")
-        url = f"{proxy.admin_url}/readyz"
-        assert reader.run(f"curl -s {url}").stdout.strip() == ready.shown[0]
+        asked = reader.run(f"curl -s {proxy.admin_url}/readyz")
+        assert asked.stdout.strip() == ready.shown[0]
 
     # Each person a role, on top of that.
     personal = page("give-each-person-a-role", **{"/etc/pgwarden": str(desk.folder)})
@@ -361,6 +362,13 @@ def test_put_in_front_of_a_database(desk: Desk, app: Cluster) -> None:
     missing, made_roles = personal.blocks("console")[1:3]
     reader.follow(console(missing), {"--check": 2})
     reader.follow(console(made_roles))
+    (look,) = console(personal.blocks("console")[3]).steps()
+    with (
+        served(desk) as proxy,
+        psycopg.connect(url("ana", "ana", proxy.port, "app"), application_name="psql"),
+    ):
+        done = reader.run(look.command, PGPORT=str(proxy.port), PGPASSWORD="bob")
+    assert missing_line(look.shown, done.stdout) is None, done.stdout
 
 
 def test_check_your_roles(desk: Desk, app: Cluster) -> None:
