@@ -181,6 +181,10 @@ KINDS: Final[dict[str, Kind]] = {
         WARNING, NOTE,
         "It may use foreign servers: with its own user mapping, or that of PUBLIC.",
         _REVOKED),
+    "foreign-tables": Kind(
+        WARNING, NOTE,
+        "It may read foreign tables: on the other side with the rights of the user "
+        "mapping, and no read-only session holds there.", _REVOKED),
     "foreign-data-wrappers": Kind(
         CRITICAL, WARNING, "It may define foreign servers, and so reach any address.",
         _REVOKED),

@@ -289,6 +289,17 @@ WOUNDS = {
         ),
         ("DROP FOREIGN DATA WRAPPER {evil}",),
     ),
+    "foreign table by a mapping of everybody": Wound(
+        "foreign-tables",
+        (
+            "CREATE FOREIGN DATA WRAPPER {evil}",
+            "CREATE SERVER {evil} FOREIGN DATA WRAPPER {evil}",
+            "CREATE FOREIGN TABLE far (a int) SERVER {evil}",
+            "CREATE USER MAPPING FOR PUBLIC SERVER {evil}",
+            "GRANT SELECT ON far TO {reader}",
+        ),
+        ("DROP FOREIGN DATA WRAPPER {evil} CASCADE",),
+    ),
     "foreign server": Wound(
         "foreign-servers",
         (
@@ -388,6 +399,22 @@ def test_whether_logins_are_logged(ward: Ward) -> None:
         eventually(lambda: "logins-unlogged" not in ward.found())
     finally:
         ward.run("ALTER SYSTEM RESET log_connections", "SELECT pg_reload_conf()")
+
+
+def test_a_foreign_table_without_a_mapping_is_out_of_reach(ward: Ward) -> None:
+    ward.run(
+        "CREATE FOREIGN DATA WRAPPER {evil}",
+        "CREATE SERVER {evil} FOREIGN DATA WRAPPER {evil}",
+        "CREATE FOREIGN TABLE far (a int) SERVER {evil}",
+        "CREATE USER MAPPING FOR {owner} SERVER {evil}",
+        "GRANT SELECT ON far TO {reader}",
+    )
+    try:
+        assert "foreign-tables" not in ward.found()
+        ward.run("CREATE USER MAPPING FOR {reader} SERVER {evil}")
+        assert ward.found()["foreign-tables"][0].severity is WARNING
+    finally:
+        ward.run("DROP FOREIGN DATA WRAPPER {evil} CASCADE")
 
 
 def test_what_everybody_may_call(ward: Ward) -> None:
