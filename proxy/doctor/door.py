@@ -139,15 +139,20 @@ def _plain(lines: Iterable[str], reading: Reading) -> Iterator[Arrival]:
 def _csv(lines: Iterable[str], reading: Reading) -> Iterator[Arrival]:
     csv.field_size_limit(_MOST_CSV_FIELD)
     is_cut = False
-    for row in csv.reader(lines):
-        reading.unread += is_cut
-        is_cut = len(row) < _CSV_COLUMNS
-        if is_cut:
-            continue
-        fields = {name: row[at] for name, at in _CSV.items()}
-        host, _, port = fields["from"].rpartition(":")
-        address = host if port.isdecimal() else fields["from"]
-        yield from _told(fields, address, reading)
+    try:
+        for row in csv.reader(lines):
+            reading.unread += is_cut
+            is_cut = len(row) < _CSV_COLUMNS
+            if is_cut:
+                continue
+            fields = {name: row[at] for name, at in _CSV.items()}
+            host, _, port = fields["from"].rpartition(":")
+            address = host if port.isdecimal() else fields["from"]
+            yield from _told(fields, address, reading)
+    except csv.Error as error:
+        raise ConfigError(
+            f"this log is no csvlog: {error}", hint="--format says what it is"
+        ) from error
 
 
 def _json(lines: Iterable[str], reading: Reading) -> Iterator[Arrival]:

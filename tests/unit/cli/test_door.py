@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,9 +13,7 @@ from proxy.cli.main import app
 from proxy.errors import ConfigError
 from proxy.settings import load_settings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[3]
 AT = "2026-11-26 17:12:43.825 UTC"
 
 
@@ -115,3 +113,38 @@ def test_whose_login_it_is(settings: Path) -> None:
     assert not is_own("pgw_")
     assert not is_own("app")
     assert not is_own("xpgw_ana")
+
+
+def test_what_the_how_to_shows(settings: Path) -> None:
+    """A log of the day in that page gives the page's own output, and its status."""
+    settings.write_text(
+        settings.read_text().replace("pgw_{identity}", "pgwarden_reader")
+    )
+    settings.write_text(settings.read_text().replace("s/{identity}", "r"))
+    page = (ROOT / "docs" / "how-to" / "one-door.md").read_text("utf-8")
+    block = next(b for b in page.split("```console\n") if "door report" in b)
+    command, *shown = block.split("\n```")[0].splitlines()
+    log = settings.with_name("postgresql.csv")
+    visits = [
+        ("pgwarden_reader", "10.0.0.5", "00:00:09", 95),
+        ("app", "10.0.1.4", "08:00:00", 12),
+        ("pgwarden_reader", "10.0.7.23", "09:12:40", 2),
+        ("pgwarden_reader", "10.0.7.23", "09:31:02", 1),
+        ("ana", "10.0.7.23", "11:02:13", 1),
+        ("pgwarden_reader", "10.0.0.5", "23:58:41", 1),
+    ]
+    log.write_text(
+        "".join(
+            f"2026-11-26 {at}.000 UTC,{user},app,7,{host}:4711"
+            f'{",x" * 8},"connection authorized: user={user} database=app"{",x" * 9}\n'
+            * count
+            for user, host, at, count in visits
+        )
+    )
+    words = command.removeprefix("$ pgwarden ").split()
+    paths = {"pgwarden.yaml": str(settings), "postgresql.csv": str(log)}
+    done = CliRunner().invoke(app, [paths.get(word, word) for word in words])
+    assert [line.split() for line in done.output.splitlines()] == [
+        line.split() for line in shown[: shown.index("$ echo $?")]
+    ]
+    assert str(done.exit_code) == shown[-1]

@@ -148,6 +148,11 @@ def test_another_format_is_counted(kind: LogFormat) -> None:
     assert (found, reading.unread) == ([], 2)
 
 
+def test_what_csv_can_not_read_is_a_mistake_and_no_empty_log() -> None:
+    with pytest.raises(ConfigError, match="is no csvlog"):
+        list(arrivals(["a\rb\n"], LogFormat.CSV, Reading()))
+
+
 @pytest.mark.parametrize("kind", list(LogFormat))
 def test_that_the_log_was_switched_is_counted(kind: LogFormat) -> None:
     message = 'parameter "log_connections" changed to "off"'
