@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "serve": "serve",
     "doctor": "doctor",
+    "door": "door_app",
     "check": "check",
     "explain": "explain",
     "replay": "replay",

@@ -157,6 +157,33 @@ _SERVERS: Final = """
     WHERE a.grantee IN (@holders) AND a.grantee <> s.srvowner
     ORDER BY 1
 """
+# Whoever reads one needs no USAGE on its server, only a mapping of one's own or of
+# PUBLIC; file_fdw needs none.
+_FOREIGN_TABLES: Final = """
+    SELECT n.nspname AS schema, c.relname AS name, a.privilege_type AS privilege,
+           a.grantee::bigint, a.grantor::bigint, c.relowner::bigint AS owner,
+           a.is_grantable
+    FROM pg_catalog.pg_foreign_table t
+    JOIN pg_catalog.pg_class c ON c.oid = t.ftrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_foreign_server s ON s.oid = t.ftserver
+    JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+    WHERE a.grantee IN (@holders) AND a.grantee <> c.relowner
+      AND a.privilege_type = 'SELECT'
+      AND (w.fdwname = 'file_fdw' OR EXISTS (
+        SELECT FROM pg_catalog.pg_user_mappings m
+        WHERE m.srvid = s.oid AND m.umuser IN (@holders)))
+    ORDER BY 1, 2, 4
+"""
+
+
+def _foreign_tables(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
+    yield told(
+        "foreign-tables",
+        patient,
+        (grant_of(row, "TABLE", qualified(row["schema"], row["name"])) for row in rows),
+    )
 
 
 def _extensions(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
@@ -223,6 +250,12 @@ CHECKS: Final = (
         kinds=("foreign-servers",),
         sql=_SERVERS,
         judge=grant_findings("foreign-servers", "FOREIGN SERVER"),
+    ),
+    Check(
+        name="foreign tables",
+        kinds=("foreign-tables",),
+        sql=_FOREIGN_TABLES,
+        judge=_foreign_tables,
     ),
 )
 """Run in each database."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proxy.doctor.check import Row, Rows
     from proxy.doctor.findings import Finding
-    from proxy.doctor.mending import Patient
+    from proxy.doctor.mending import Grant, Patient
 
 # --- ownership -----------------------------------------------------------------
 
@@ -97,6 +97,31 @@ _COLUMNS: Final = """
       AND a.privilege_type <> 'SELECT' AND n.nspname !~ '^pg_(temp|toast)'
     ORDER BY 1, 2, 3, 5, 4
 """
+# What initdb takes from everybody (system_views.sql), by relation or column.
+_SECRETS: Final = """
+    SELECT n.nspname AS schema, c.relname AS name, NULL AS column,
+           a.privilege_type AS privilege, a.grantee::bigint, a.grantor::bigint,
+           c.relowner::bigint AS owner, a.is_grantable
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+    WHERE @closed
+    UNION ALL
+    SELECT n.nspname, c.relname, t.attname, a.privilege_type, a.grantee::bigint,
+           a.grantor::bigint, c.relowner::bigint, a.is_grantable
+    FROM pg_catalog.pg_attribute t
+    JOIN pg_catalog.pg_class c ON c.oid = t.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL pg_catalog.aclexplode(t.attacl) a
+    WHERE @closed AND (c.relname <> 'pg_subscription' OR t.attname = 'subconninfo')
+    ORDER BY 2, 3, 5
+""".replace(
+    "@closed",
+    """a.grantee IN (@holders) AND a.grantee <> c.relowner
+      AND a.privilege_type = 'SELECT' AND n.nspname = 'pg_catalog'
+      AND c.relname IN ('pg_authid', 'pg_shadow', 'pg_user_mapping', 'pg_largeobject',
+                        'pg_statistic', 'pg_statistic_ext_data', 'pg_subscription')""",
+)
 _LARGE_OBJECTS: Final = """
     SELECT m.oid::bigint AS name, a.privilege_type AS privilege, a.grantee::bigint,
            a.grantor::bigint, m.lomowner::bigint AS owner, a.is_grantable
@@ -160,21 +185,29 @@ def _relations(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
     yield grants(are_sequences=True)
 
 
-def _columns(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
-    yield told(
-        "writes-columns",
-        patient,
-        (
-            grant_of(
-                row,
-                "TABLE",
-                qualified(row["schema"], row["name"]),
-                shown=qualified(row["schema"], row["name"], row["column"]),
-                privilege=f"{row['privilege']} ({quote_name(row['column'])})",
-            )
-            for row in rows
-        ),
+def _on_column(row: Row) -> Grant:
+    table = qualified(row["schema"], row["name"])
+    return grant_of(
+        row,
+        "TABLE",
+        table,
+        shown=qualified(row["schema"], row["name"], row["column"]),
+        privilege=f"{row['privilege']} ({quote_name(row['column'])})",
     )
+
+
+def _columns(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
+    yield told("writes-columns", patient, map(_on_column, rows))
+
+
+def _secrets(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
+    grants = [
+        _on_column(row)
+        if row["column"]
+        else grant_of(row, "TABLE", qualified(row["schema"], row["name"]))
+        for row in rows
+    ]
+    yield told("reads-secrets", patient, grants)
 
 
 def _large_objects(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
@@ -243,6 +276,12 @@ CHECKS: Final = (
         kinds=("writes-columns",),
         sql=_COLUMNS,
         judge=_columns,
+    ),
+    Check(
+        name="privileges on secrets",
+        kinds=("reads-secrets",),
+        sql=_SECRETS,
+        judge=_secrets,
     ),
     Check(
         name="privileges on large objects",

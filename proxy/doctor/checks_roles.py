@@ -247,6 +247,46 @@ def _reset(name: str, row: Row) -> str:
     return f"ALTER ROLE {name}{where} RESET {setting};"
 
 
+# Settings of the role have a source of their own, and are told above.
+_SERVER_SETTINGS: Final = """
+    SELECT s.name, s.reset_val AS value
+    FROM pg_catalog.pg_settings s
+    WHERE s.source IN ('configuration file', 'command line', 'environment variable')
+    ORDER BY 1
+"""
+_SOUND: Final = {
+    "allow_system_table_mods": "off",
+    "lo_compat_privileges": "off",
+    "row_security": "on",
+    "session_replication_role": "origin",
+    "zero_damaged_pages": "off",
+}
+"""What these settings should be on any server."""
+
+
+def _server_settings(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
+    by_severity: dict[Severity, list[Row]] = {}
+    for row in rows:
+        if row["name"] in _SOUND:
+            severity = _is_risky(patient, row["name"], row["value"])
+            if severity is not None:
+                by_severity.setdefault(severity, []).append(row)
+    for severity, found in by_severity.items():
+        yield finding(
+            "server-settings",
+            patient.login,
+            objects=[f"{row['name']} = {row['value']}" for row in found],
+            sql=[
+                *(
+                    f"ALTER SYSTEM SET {row['name']} = {_SOUND[row['name']]};"
+                    for row in found
+                ),
+                "SELECT pg_catalog.pg_reload_conf();",
+            ],
+            severity=severity,
+        )
+
+
 # --- rights on the whole server ----------------------------------------------
 
 _PARAMETERS: Final = """
@@ -312,6 +352,12 @@ CHECKS: Final = (
         kinds=("role-settings", "no-read-only-default"),
         sql=_SETTINGS,
         judge=_settings,
+    ),
+    Check(
+        name="settings of the server",
+        kinds=("server-settings",),
+        sql=_SERVER_SETTINGS,
+        judge=_server_settings,
     ),
     Check(
         name="privileges on parameters",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _HBA: Final = """
     SELECT line_number AS line, type, database, user_name AS users, address, netmask,
-           auth_method AS method, error
+           auth_method AS method, error,
+           pg_catalog.host(pg_catalog.inet_client_addr()) AS here
     FROM pg_catalog.pg_hba_file_rules
     ORDER BY 1
 """
@@ -39,15 +40,25 @@ _ACTIVITY: Final = """
 """
 
 
+_LOGGED: Final = """
+    SELECT setting AS value FROM pg_catalog.pg_settings WHERE name = 'log_connections'
+"""
+_UNLOGGED: Final = {"", "off", "false", "no", "0"}
+"""Of log_connections, which is a list of words since PostgreSQL 18."""
+_NO_BITS: Final = {str(ip_address(0)), "::"}
+"""Masks of every address."""
+_FAMILIES: Final = frozenset({"local", "v4", "v6"})
+
+
 def _hba(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
-    rules = [row for row in rows if row["error"] is None and row["method"] != "reject"]
+    rules = _reachable(patient, rows)
     trusting = [row for row in rules if row["method"] == "trust" and not _is_near(row)]
     names = {"all", patient.login.user}
     is_open = [
         row
         for row in rules
         if row not in trusting
-        and (row["method"] == "trust" or not _is_narrow(row))
+        and (row["method"] == "trust" or not _is_narrow(row) or _is_elsewhere(row))
         and (names & set(row["users"]) or any(u[:1] in "+/" for u in row["users"]))
     ]
     for kind, found in (("hba-trust", trusting), ("hba-open", is_open)):
@@ -58,6 +69,49 @@ def _hba(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
                 objects=[_rule(row) for row in found],
                 detail="the first rule that fits counts: one above may say otherwise",
             )
+
+
+def _reachable(patient: Patient, rows: Rows) -> Rows:
+    """The rules that let in, up to where the login is rejected from everywhere."""
+    names = {"all", patient.login.user}
+    closed: set[str] = set()
+    found: Rows = []
+    for row in rows:
+        if row["error"] is not None:
+            continue
+        if row["method"] != "reject":
+            if not _families(row) <= closed:
+                found.append(row)
+        elif names & set(row["users"]) and "all" in row["database"]:
+            closed |= _closed_by(row)
+    return found
+
+
+def _families(row: Row) -> frozenset[str]:
+    """Who a rule may be about; both families for a name or a word."""
+    if row["type"] == "local":
+        return frozenset({"local"})
+    try:
+        return frozenset({f"v{ip_address(row['address']).version}"})
+    except ValueError:
+        return _FAMILIES - {"local"}
+
+
+def _closed_by(row: Row) -> frozenset[str]:
+    """The families from which a reject of all databases leaves no way in."""
+    is_whole = row["address"] in {"all", None} or row["netmask"] in _NO_BITS
+    # hostssl and the like reject only some connections.
+    is_any = row["type"] in {"local", "host"}
+    return _families(row) if is_whole and is_any else frozenset()
+
+
+def _is_elsewhere(row: Row) -> bool:
+    """Whether the rule is for one machine, and that is not the one we come from."""
+    try:
+        address, here = ip_address(row["address"]), ip_address(row["here"] or "")
+    except ValueError:
+        return False
+    return not address.is_loopback and address != here
 
 
 def _is_near(row: Row) -> bool:
@@ -124,6 +178,18 @@ def _session(row: Row) -> str:
     )
 
 
+def _logged(patient: Patient, rows: Rows) -> Iterator[Finding | None]:
+    if any(row["value"].strip().lower() in _UNLOGGED for row in rows):
+        yield finding(
+            "logins-unlogged",
+            patient.login,
+            sql=[
+                "ALTER SYSTEM SET log_connections = on;",
+                "SELECT pg_catalog.pg_reload_conf();",
+            ],
+        )
+
+
 CHECKS: Final = (
     Check(
         name="pg_hba.conf",
@@ -137,6 +203,12 @@ CHECKS: Final = (
         kinds=("login-elsewhere", "direct-sessions"),
         sql=_ACTIVITY,
         judge=_activity,
+    ),
+    Check(
+        name="whether logins are logged",
+        kinds=("logins-unlogged",),
+        sql=_LOGGED,
+        judge=_logged,
     ),
 )
 """Run once for a login."""

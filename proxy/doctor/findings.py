@@ -92,6 +92,10 @@ KINDS: Final[dict[str, Kind]] = {
         WARNING, WARNING,
         "A setting of the role or the database changes what statements mean or are "
         "allowed.", "ALTER ROLE or ALTER DATABASE ... RESET.", is_of_server=True),
+    "server-settings": Kind(
+        WARNING, WARNING,
+        "A setting of the whole server changes what statements mean or are allowed.",
+        "ALTER SYSTEM SET, then pg_reload_conf().", is_of_server=True),
     "parameter-privileges": Kind(
         CRITICAL, WARNING,
         "It may change settings that are a superuser's, or the server's own "
@@ -126,6 +130,10 @@ KINDS: Final[dict[str, Kind]] = {
         "TRIGGER, MAINTAIN).", _REVOKED),
     "writes-columns": Kind(
         CRITICAL, NOTE, "It may write to columns of relations.", _REVOKED),
+    "reads-secrets": Kind(
+        WARNING, WARNING,
+        "It may read catalogs that Postgres keeps for superusers: stored passwords, or "
+        "data past the privileges on its tables.", _REVOKED),
     "uses-sequences": Kind(
         CRITICAL, NOTE, "It may advance or set sequences.", _REVOKED),
     "writes-large-objects": Kind(
@@ -173,6 +181,10 @@ KINDS: Final[dict[str, Kind]] = {
         WARNING, NOTE,
         "It may use foreign servers: with its own user mapping, or that of PUBLIC.",
         _REVOKED),
+    "foreign-tables": Kind(
+        WARNING, NOTE,
+        "It may read foreign tables: on the other side with the rights of the user "
+        "mapping, and no read-only session holds there.", _REVOKED),
     "foreign-data-wrappers": Kind(
         CRITICAL, WARNING, "It may define foreign servers, and so reach any address.",
         _REVOKED),
@@ -197,6 +209,11 @@ KINDS: Final[dict[str, Kind]] = {
         "Sessions of pgwarden's own login come from another address than pgwarden.",
         "Is that another pgwarden? If not: a new password, and a line in pg_hba.conf.",
         is_of_server=True),
+    "logins-unlogged": Kind(
+        WARNING, NOTE,
+        "Postgres does not log who logs in, so a login that goes round pgwarden leaves "
+        "no trace for `pgwarden door report`.",
+        "ALTER SYSTEM SET log_connections, then pg_reload_conf().", is_of_server=True),
     "direct-sessions": Kind(
         NOTE, NOTE,
         "Sessions of other roles are in the served databases, past pgwarden: the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,14 @@ from tests.integration.doctoring import (
     run_script,
     ward_of,
 )
+from tests.integration.elsewhere import ELSEWHERE, relayed
+from tests.integration.rig import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from proxy.doctor.findings import Finding
     from tests.integration.doctoring import Ward
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90), pytest.mark.turns]
@@ -206,6 +210,22 @@ WOUNDS = {
             "GRANT UPDATE ({evil}) ON {evil}.{evil} TO PUBLIC",
         ),
     ),
+    "stored passwords": Wound(
+        "reads-secrets",
+        (
+            "GRANT SELECT ON pg_authid, pg_statistic TO {reader}",
+            "GRANT SELECT (subconninfo) ON pg_subscription TO PUBLIC",
+        ),
+    ),
+    "stored passwords through a group": Wound(
+        "reads-secrets",
+        (
+            "CREATE ROLE {evil}",
+            "GRANT SELECT (rolpassword) ON pg_authid TO {evil}",
+            "GRANT {evil} TO {reader}",
+        ),
+        ("DROP OWNED BY {evil}", "DROP ROLE {evil}"),
+    ),
     "sequences": Wound("uses-sequences", ("GRANT USAGE ON numbers TO {reader}",)),
     "large objects": Wound(
         "writes-large-objects",
@@ -269,6 +289,17 @@ WOUNDS = {
         ),
         ("DROP FOREIGN DATA WRAPPER {evil}",),
     ),
+    "foreign table by a mapping of everybody": Wound(
+        "foreign-tables",
+        (
+            "CREATE FOREIGN DATA WRAPPER {evil}",
+            "CREATE SERVER {evil} FOREIGN DATA WRAPPER {evil}",
+            "CREATE FOREIGN TABLE far (a int) SERVER {evil}",
+            "CREATE USER MAPPING FOR PUBLIC SERVER {evil}",
+            "GRANT SELECT ON far TO {reader}",
+        ),
+        ("DROP FOREIGN DATA WRAPPER {evil} CASCADE",),
+    ),
     "foreign server": Wound(
         "foreign-servers",
         (
@@ -318,6 +349,8 @@ def test_every_kind_that_is_mended_by_sql_was_provoked() -> None:
         "dangerous-extensions",
         "no-access",
         "hba-trust",
+        "server-settings",
+        "logins-unlogged",
         "hba-open",
         "hba-unreadable",
         "login-elsewhere",
@@ -329,6 +362,59 @@ def test_every_kind_that_is_mended_by_sql_was_provoked() -> None:
         "not-checked",
     }
     assert {wound.kind for wound in WOUNDS.values()} == set(KINDS) - elsewhere
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "severity"),
+    [
+        ("row_security", "off", WARNING),
+        ("session_replication_role", "replica", WARNING),
+        ("zero_damaged_pages", "on", WARNING),
+        ("lo_compat_privileges", "on", CRITICAL),
+    ],
+)
+def test_settings_of_the_whole_server(
+    ward: Ward, name: str, value: str, severity: object
+) -> None:
+    def found() -> list[Finding]:
+        return ward.found().get("server-settings", [])
+
+    assert found() == []
+    ward.run(f"ALTER SYSTEM SET {name} = {value}", "SELECT pg_reload_conf()")
+    try:
+        eventually(lambda: bool(found()))
+        (told,) = found()
+        assert (told.severity, told.objects) == (severity, (f"{name} = {value}",))
+        # One by one, as psql runs them: ALTER SYSTEM wants no transaction.
+        ward.run(*told.sql)
+        eventually(lambda: not found())
+    finally:
+        ward.run(f"ALTER SYSTEM RESET {name}", "SELECT pg_reload_conf()")
+
+
+def test_whether_logins_are_logged(ward: Ward) -> None:
+    (told,) = ward.found()["logins-unlogged"]
+    ward.run(*told.sql)
+    try:
+        eventually(lambda: "logins-unlogged" not in ward.found())
+    finally:
+        ward.run("ALTER SYSTEM RESET log_connections", "SELECT pg_reload_conf()")
+
+
+def test_a_foreign_table_without_a_mapping_is_out_of_reach(ward: Ward) -> None:
+    ward.run(
+        "CREATE FOREIGN DATA WRAPPER {evil}",
+        "CREATE SERVER {evil} FOREIGN DATA WRAPPER {evil}",
+        "CREATE FOREIGN TABLE far (a int) SERVER {evil}",
+        "CREATE USER MAPPING FOR {owner} SERVER {evil}",
+        "GRANT SELECT ON far TO {reader}",
+    )
+    try:
+        assert "foreign-tables" not in ward.found()
+        ward.run("CREATE USER MAPPING FOR {reader} SERVER {evil}")
+        assert ward.found()["foreign-tables"][0].severity is WARNING
+    finally:
+        ward.run("DROP FOREIGN DATA WRAPPER {evil} CASCADE")
 
 
 def test_what_everybody_may_call(ward: Ward) -> None:
@@ -548,6 +634,58 @@ def test_who_else_is_here(ward: Ward) -> None:
         (told,) = ward.found()["direct-sessions"]
     assert told.severity is NOTE
     assert ward.cluster.superuser in told.objects[0]
+
+
+@contextmanager
+def hba(ward: Ward, *lines: str) -> Iterator[None]:
+    """More lines at the head of pg_hba.conf, in force."""
+    file = ward.cluster.plan.data / "pg_hba.conf"
+    before = file.read_text()
+    file.write_text("\n".join([*lines, before]))
+    ward.run("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        file.write_text(before)
+        ward.run("SELECT pg_reload_conf()")
+
+
+def as_reader(ward: Ward, port: int) -> psycopg.Connection:
+    return psycopg.connect(
+        host=ward.cluster.host,
+        port=port,
+        user=READER,
+        password=PASSWORD,
+        dbname=DATABASE,
+    )
+
+
+def test_a_login_from_elsewhere(ward: Ward) -> None:
+    """Postgres shows the reader whence its own kind comes, and that is not pgwarden."""
+    assert "login-elsewhere" not in ward.found()
+    with as_reader(ward, ward.cluster.port):
+        # From pgwarden's address it can't be told from pgwarden's own.
+        assert "login-elsewhere" not in ward.found()
+    with (
+        hba(ward, f"host all all {ELSEWHERE}/32 scram-sha-256"),
+        relayed(ward.cluster) as port,
+    ):
+        eventually(lambda: is_let_in(ward, port))
+        with as_reader(ward, port):
+            (told,) = ward.found()["login-elsewhere"]
+            assert told.severity is WARNING
+            assert told.objects[0].endswith(f" from {ELSEWHERE}: 1")
+            # The migrator is told of its own sessions alone.
+            assert "login-elsewhere" not in ward.found(AS_MIGRATOR)
+    eventually(lambda: "login-elsewhere" not in ward.found())
+
+
+def is_let_in(ward: Ward, port: int) -> bool:
+    try:
+        as_reader(ward, port).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def test_pg_hba(ward: Ward) -> None:

@@ -1,8 +1,9 @@
 """Every attack of the corpus works on a bare Postgres, and none through pgwarden.
 
-Through pgwarden the developer's upstream login is a superuser here, so that only the
-decision stands in the way; what it can't stop is said in the corpus and tried with the
-least-privilege login. The state of the server is what counts, not the error alone.
+Once the developer's upstream login is a superuser, so that only the decision stands in
+the way; what it can't stop is said in the corpus and tried with the least-privilege
+login. Once it is that login for all of them, in every form, as in production. The state
+of the server is what counts, not the error alone.
 """
 
 from __future__ import annotations
@@ -222,24 +223,54 @@ def test_nothing_happens_through_pgwarden(
     group: str, clusters: Clusters, postgres: Cluster, strong: Proxy
 ) -> None:
     """Each attack of a group, in every form: refused, and the world as it was."""
-    attacks = [
+    with ExitStack() as stack:
+        attacked = Attacked(stack, clusters, postgres, strong)
+        for attack in attacks_of(group, postgres):
+            all_forms = DEEP or postgres.major == 17
+            _attack_in_forms(attack, attacked, FORMS if all_forms else FEW_FORMS)
+
+
+@pytest.mark.parametrize("group", groups())
+def test_nothing_happens_as_the_least_privilege_login(
+    group: str, clusters: Clusters, postgres: Cluster, guard: Proxy
+) -> None:
+    """The same with the login of a deployment, which reads everything that is here.
+
+    In a quick run the forms take turns; the deep one has each attack in every form.
+    """
+    with ExitStack() as stack:
+        attacked = Attacked(stack, clusters, postgres, guard)
+        for text in (
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC",
+            "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO PUBLIC",
+        ):
+            assert not attacked.superuser.simple(text).sqlstate
+        session = stack.enter_context(attacked.session())
+        assert session.simple(NO_SUPERUSER).rows == [(b"f",)]
+        for attack in attacks_of(group, postgres):
+            its_turn = FORMS[attack.number % len(FORMS)]
+            _attack_in_forms(attack, attacked, FORMS if DEEP else (its_turn,))
+
+
+NO_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = session_user"
+
+
+def attacks_of(group: str, postgres: Cluster) -> list[Attack]:
+    return [
         attack
         for attack in LOCK_A
         if attack.group == group and postgres.major in attack.majors
     ]
-    with ExitStack() as stack:
-        attacked = Attacked(stack, clusters, postgres, strong)
-        for attack in attacks:
-            _attack_in_every_form(attack, attacked)
 
 
-def _attack_in_every_form(attack: Attack, attacked: Attacked) -> None:
+def _attack_in_forms(
+    attack: Attack, attacked: Attacked, forms: tuple[str, ...]
+) -> None:
     place, superuser = attacked.place, attacked.superuser
     with victim_of(attack, attacked.database), attacked.session() as session:
         before = world(superuser, place, attack.check)
         probed = session.simple(attack.probe).rows
-        all_forms = DEEP or attacked.database.cluster.major == 17
-        for form in FORMS if all_forms else FEW_FORMS:
+        for form in forms:
             context = f"{attack} as {form}: {attack.sql}"
             answers = [session.simple(place.fill(t)) for t in attack.sql[:-1]]
             answers.append(getattr(session, form)(place.fill(attack.sql[-1])))

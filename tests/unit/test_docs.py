@@ -35,6 +35,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt|private)/")
+VERSION = re.compile(r"\([0-9a-f]{12}\)|version [0-9a-f]{12}\b")
 RULE = re.compile(r'rule="([a-z.-]+)"')
 
 
@@ -76,6 +77,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_path_of_some_machine(page: Path) -> None:
     assert not MACHINE_PATH.findall(page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_version_that_the_next_edit_changes(page: Path) -> None:
+    """A page shows `…` for the version of a policy or a catalog."""
+    if "reference" not in page.parts:
+        assert not VERSION.findall(page.read_text())
 
 
 def test_every_page_can_be_reached_from_the_index() -> None:

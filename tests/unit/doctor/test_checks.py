@@ -113,6 +113,7 @@ def rule(**changed: Any) -> dict[str, Any]:
         "netmask": "0.0.0.0",
         "method": "scram-sha-256",
         "error": None,
+        "here": "10.0.0.1",
     } | changed
 
 
@@ -128,9 +129,18 @@ def rule(**changed: Any) -> dict[str, Any]:
         ({"method": "trust", "type": "local", "address": None}, "hba-open"),
         ({"method": "trust", "address": "127.0.0.1"}, "hba-open"),
         ({"address": "10.0.0.1", "netmask": "255.255.255.255"}, ""),
+        ({"address": "10.0.0.2", "netmask": "255.255.255.255"}, "hba-open"),
+        (
+            {"address": "10.0.0.2", "netmask": "255.255.255.255", "users": ["app"]},
+            "",
+        ),
         ({"address": "10.0.0.0", "netmask": "255.255.255.0"}, "hba-open"),
         ({"address": "fd00::", "netmask": "ffff::"}, "hba-open"),
-        ({"address": "fd00::1", "netmask": "ffff:" * 7 + "ffff"}, ""),
+        (
+            {"address": "fd00::1", "netmask": "ffff:" * 7 + "ffff", "here": "fd00::1"},
+            "",
+        ),
+        ({"address": "fd00::1", "netmask": "ffff:" * 7 + "ffff"}, "hba-open"),
         ({"address": "all", "netmask": None}, "hba-open"),
         ({"address": "samenet", "netmask": None}, "hba-open"),
         ({"address": "app.example", "netmask": None}, ""),
@@ -143,6 +153,42 @@ def test_rules_of_pg_hba(changed: dict[str, Any], kind: str) -> None:
     check = checks_server.CHECKS[0]
     found = check.findings(patient(), [rule(**changed)])
     assert [each.id for each in found] == ([kind] if kind else [])
+
+
+REJECTS = {"method": "reject", "address": "all", "netmask": None}
+
+
+@pytest.mark.parametrize(
+    ("above", "is_told"),
+    [
+        (REJECTS, False),
+        (REJECTS | {"users": ["me"]}, False),
+        ({"method": "reject"}, False),
+        (REJECTS | {"users": ["ana"]}, True),
+        (REJECTS | {"database": ["other"]}, True),
+        (REJECTS | {"type": "hostssl"}, True),
+        (REJECTS | {"type": "local", "address": None}, True),
+        (REJECTS | {"error": "no such option"}, True),
+        ({"method": "reject", "netmask": "255.0.0.0"}, True),
+        ({"method": "reject", "address": "::", "netmask": "::"}, True),
+    ],
+)
+def test_a_rule_below_a_reject_of_everything_counts_for_nothing(
+    above: dict[str, Any], is_told: bool
+) -> None:
+    check = checks_server.CHECKS[0]
+    found = check.findings(patient(), [rule(**above), rule()])
+    assert [each.id for each in found] == (["hba-open"] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "is_told"),
+    [("off", True), ("", True), ("on", False), ("receipt,authorization", False)],
+)
+def test_whether_logins_are_logged(value: str, is_told: bool) -> None:
+    check = checks_server.CHECKS[2]
+    found = check.findings(patient(), [{"value": value}])
+    assert [each.id for each in found] == (["logins-unlogged"] if is_told else [])
 
 
 @pytest.mark.parametrize(
