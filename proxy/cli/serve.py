@@ -96,7 +96,6 @@ def serve(
         return
     allow_descriptors()
     sources = check_sources(settings)
-    key = mock_key(settings)
     # Before the database is asked, which takes a while: a port that is taken is told at
     # once, and who connects meanwhile waits in the queue of the socket.
     sockets = open_sockets(settings)
