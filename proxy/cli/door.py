@@ -30,7 +30,8 @@ from proxy.doctor.door import (
 )
 from proxy.doctor.quoting import one_line
 from proxy.errors import ConfigError
-from proxy.settings import PLACEHOLDER, load_settings
+from proxy.settings import load_settings
+from proxy.settings_upstream import PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -20,10 +20,10 @@ import trustme
 import yaml
 
 from proxy.demo import privileges
-from proxy.demo.config import identities_document, people
+from proxy.demo.config import people
 from proxy.demo.folder import Passwords
 from tests.fix_postgres import MAJORS, bin_dir, new_cluster
-from tests.fix_proxy import ungated_text
+from tests.fix_proxy import identities_document, ungated_text
 from tests.integration.elsewhere import ELSEWHERE, relayed
 from tests.integration.following import page
 from tests.integration.rig import eventually
