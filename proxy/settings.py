@@ -20,6 +20,7 @@ from proxy.errors import ConfigError, reason_of
 from proxy.policy.documents import keys_at, validated
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
+from proxy.settings_login import LoginLimits, ProxyProtocolSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -231,7 +232,7 @@ class UpstreamSettings(_Section):
         return any(fnmatchcase(database, pattern) for pattern in self.databases)
 
 
-class LimitSettings(_Section):
+class LimitSettings(LoginLimits):
     """Ceilings and time-outs."""
 
     statement_bytes: int = Field(
@@ -332,6 +333,7 @@ class Settings(_Section):
     tls: TlsSettings | None = None
     upstream: UpstreamSettings
     limits: LimitSettings = LimitSettings()
+    proxy_protocol: ProxyProtocolSettings | None = None
     log: LogSettings = LogSettings()
     ready_file: Path | None = Field(
         default=None,

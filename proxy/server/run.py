@@ -139,6 +139,7 @@ async def serve_sessions(
     for task in keeping:
         task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
+    server.door.close()
     committer.close()
     _log.info("stopped")
 

@@ -18,11 +18,13 @@ from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
 from proxy.errors import ConfigError
 from proxy.metrics import pack
+from proxy.policy.networks import Networks
 from proxy.server.admission import Rates, Slots, why_out
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
 from proxy.server.client_tls import end_revoked, warn_if_outdated
 from proxy.server.control import Numbers
+from proxy.server.door import Door
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
 from proxy.server.judges import Judges
@@ -111,6 +113,11 @@ class Server:
         self.catalogs.changed = self._catalog_changed
         self._judges = Judges(self.policy, self.catalogs)
         self.slots = Slots(settings.limits)
+        self.door = Door(
+            settings.limits, metrics=metrics, committer=committer, clock=self.clock
+        )
+        balancers = settings.proxy_protocol
+        self._balancers = Networks(balancers.balancers if balancers else ())
         self._rates = Rates()
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
         self.stop: Callable[[], None] = lambda: None
@@ -120,6 +127,10 @@ class Server:
             portals=settings.limits.portals,
         )
         metrics.policy_reload("ok", self.policy.version)
+
+    def is_balancer(self, address: str) -> bool:
+        """Whether a connection from there begins with a PROXY header."""
+        return self._balancers.have(address)
 
     # --- admission -----------------------------------------------------------
 

@@ -40,9 +40,19 @@ class Knocker:
     """One connection before and during its login."""
 
     def __init__(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        source: str = "",
+        before: bytes = b"",
     ) -> None:
-        self.socket: socket.socket = socket.create_connection((host, port), WAIT_S)
+        """Connect from `source`; `before` is what a balancer says first."""
+        self.socket: socket.socket = socket.create_connection(
+            (host, port), WAIT_S, (source, 0) if source else None
+        )
+        self.socket.sendall(before)
         self.certificate = b""
         """The server's, as DER."""
         self._rest = b""
@@ -118,6 +128,16 @@ class Knocker:
 
     def choose(self, mechanism: str, first: bytes) -> Self:
         return self.send(messages.SASLInitialResponse(mechanism, first).encode())
+
+    def outcome(self) -> dict[str, str]:
+        """What ends the login: its error, or {} where the server waits for a query."""
+        while True:
+            kind, body = self.hear()
+            assert kind, "closed without a word"
+            if kind == "Z":
+                return {}
+            if kind == "E":
+                return parse_error_fields(body)
 
     def is_in(self) -> bool:
         """Whether the server says that it waits for a query."""
