@@ -14,8 +14,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import islice
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
+K = TypeVar("K", str, bytes)
 Reason = Literal["identity", "address", "network"]
 """Whose failures were too many: a metric's label."""
 
@@ -151,6 +152,7 @@ class Throttle:
         self._addresses = Scores(FORGIVEN_AFTER_S, tracked)
         self._networks = Scores(NETWORK_FORGIVEN_AFTER_S, tracked)
         self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._known_addresses: OrderedDict[str, float] = OrderedDict()
         self._held: set[str] = set()
 
     def __len__(self) -> int:
@@ -160,6 +162,7 @@ class Throttle:
             + len(self._addresses)
             + len(self._networks)
             + len(self._known)
+            + len(self._known_addresses)
         )
 
     def refusal(self, place: Place, identity: str, now_s: float) -> Refused | None:
@@ -209,10 +212,19 @@ class Throttle:
         """
         pair = _pair(place, identity)
         self._pairs.forget(pair)
-        self._known[pair] = now_s
-        self._known.move_to_end(pair)
-        if len(self._known) > MOST_KNOWN:
-            self._known.popitem(last=False)
+        _remember(self._known, pair, now_s)
+        _remember(self._known_addresses, place.address, now_s)
+
+    def is_held(self, place: Place, now_s: float) -> bool:
+        """Whether no name at all may be tried from there now."""
+        at_s = self._known_addresses.get(place.address)
+        if at_s is not None and now_s - at_s < KNOWN_FOR_S:
+            return False
+        bounds = self._bounds
+        return bool(
+            self._addresses.wait_s(place.address, bounds.address, now_s)
+            or self._networks.wait_s(place.network, bounds.network, now_s)
+        )
 
     def held(self, now_s: float) -> int:
         """How many addresses are refused now; forgets some of what is forgiven."""
@@ -229,6 +241,13 @@ class Throttle:
     def _is_known(self, pair: bytes, now_s: float) -> bool:
         at_s = self._known.get(pair)
         return at_s is not None and now_s - at_s < KNOWN_FOR_S
+
+
+def _remember(known: OrderedDict[K, float], key: K, now_s: float) -> None:
+    known[key] = now_s
+    known.move_to_end(key)
+    if len(known) > MOST_KNOWN:
+        known.popitem(last=False)
 
 
 def _pair(place: Place, identity: str) -> bytes:

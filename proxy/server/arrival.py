@@ -21,6 +21,7 @@ from proxy.server.entrance import Entrance
 from proxy.wire.proxy_protocol import FIRST_VERSION, SIGNATURE, HeaderIntake
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from proxy.server.server import Server
@@ -31,6 +32,8 @@ _log = structlog.get_logger("listener")
 
 TLS_HANDSHAKE: Final = 0x16
 """TLS record type of a ClientHello: RFC 8446 section 5.1."""
+HELD_WAIT_S: Final = 1.0
+"""A person can bear it; each place of an attacker is good for one try a second."""
 _ENOUGH: Final = len(SIGNATURE)
 
 
@@ -79,6 +82,8 @@ class Arrival:
         self._ended = ended
         self._intake = HeaderIntake() if server.is_balancer(origin.peer) else None
         self._seat: Seat | None = None
+        self._has_waited = False
+        self._waiting: asyncio.TimerHandle | None = None
         limits = server.settings.limits
         self._timer = server.loop.call_later(
             min(limits.first_packet_timeout_s, limits.login_timeout_s), self._silent
@@ -88,6 +93,22 @@ class Arrival:
         """Wait for the first byte."""
         self._seat = seat
         self._server.loop.add_reader(self._client.fileno(), self._look)
+
+    def _wait_if_held(self) -> bool:
+        """Let a client that can only be refused wait first, unread and unanswered.
+
+        Else a storm of them takes the processor from those who are to come in.
+        """
+        place = place_of(self._origin.address)
+        if self._has_waited or not self._server.door.is_held(place):
+            return False
+        self._has_waited = True
+        loop, number = self._server.loop, self._client.fileno()
+        loop.remove_reader(number)
+        self._waiting = loop.call_later(
+            HELD_WAIT_S, loop.add_reader, number, self._look
+        )
+        return True
 
     def leave(self) -> None:
         """Send away; nobody knows yet whether it speaks Postgres."""
@@ -100,6 +121,8 @@ class Arrival:
 
     def _stop(self) -> None:
         self._timer.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
         self._server.loop.remove_reader(self._client.fileno())
         self._ended(self)
 
@@ -110,6 +133,8 @@ class Arrival:
 
     def _look(self) -> None:
         if self._intake is not None and not self._is_told(self._intake):
+            return
+        if self._wait_if_held():
             return
         try:
             first = self._client.recv(_ENOUGH, socket.MSG_PEEK)

@@ -103,6 +103,10 @@ class Door:
             severity="FATAL",
         )
 
+    def is_held(self, place: Place) -> bool:
+        """Whether no name at all may be tried from there now."""
+        return self._throttle.is_held(place, self._clock())
+
     def failed(self, place: Place, identity: str) -> float:
         """Count a wrong proof; returns after how many seconds to answer it.
 

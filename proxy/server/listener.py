@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("listener")
 
 BACKLOG = 512
-ACCEPTS_A_TURN = 64
+ACCEPTS_A_TURN = 4
+"""In a storm, a client that was accepted has few newcomers before it at each step of
+its login: it waits once, in the backlog, and not at each of the six."""
 ACCEPT_AGAIN_AFTER_S = 0.5
 
 

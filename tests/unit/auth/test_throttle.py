@@ -162,6 +162,19 @@ def test_long_names_take_no_more_room() -> None:
     assert len(throttle._pair(AWAY, "\udcff")) == 16
 
 
+def test_an_address_is_held_as_a_whole_unless_someone_came_in_from_there() -> None:
+    one, other = Throttle(BOUNDS), place_of("198.51.100.8")
+    one.succeeded(other, "ana", 0.0)
+    for number in range(20):
+        one.failed(AWAY, f"name{number}", 0.0)
+        one.failed(other, f"name{number}", 0.0)
+    assert one.is_held(AWAY, 0.0)
+    assert not one.is_held(HOME, 0.0)
+    assert not one.is_held(other, 0.0)
+    assert not one.is_held(AWAY, FORGIVEN_AFTER_S)
+    assert one.refusal(other, "ben", 0.0) is not None
+
+
 def test_what_is_forgiven_is_forgotten() -> None:
     one = Throttle(BOUNDS)
     for number in range(25):
