@@ -289,6 +289,11 @@ class LimitSettings(LoginLimits):
         "are ended.",
     )
 
+    @property
+    def first_packet_s(self) -> float:
+        """For the first packet: no more than the whole login has."""
+        return min(self.first_packet_timeout_s, self.login_timeout_s)
+
 
 class LogSettings(_Section):
     """The operations log, on standard error; the audit log is apart."""

@@ -8,6 +8,7 @@ that a protocol has been given. Next: `proxy.server.entrance`.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -82,11 +83,10 @@ class Arrival:
         self._ended = ended
         self._intake = HeaderIntake() if server.is_balancer(origin.peer) else None
         self._seat: Seat | None = None
-        self._has_waited = False
+        self._has_waited = self._is_gone = False
         self._waiting: asyncio.TimerHandle | None = None
-        limits = server.settings.limits
         self._timer = server.loop.call_later(
-            min(limits.first_packet_timeout_s, limits.login_timeout_s), self._silent
+            server.settings.limits.first_packet_s, self._silent
         )
 
     def start(self, seat: Seat) -> None:
@@ -112,6 +112,7 @@ class Arrival:
 
     def leave(self) -> None:
         """Send away; nobody knows yet whether it speaks Postgres."""
+        self._is_gone = True
         self._stop()
         self._close()
 
@@ -198,7 +199,7 @@ class Arrival:
     async def _enter(self, *, is_tls: bool) -> None:
         server, seat = self._server, self._seat
         tls = server.tls if is_tls else None
-        if seat is None:
+        if seat is None or self._is_gone:
             return
         if is_tls and tls is None:
             server.metrics.login("error")
@@ -210,15 +211,21 @@ class Arrival:
             self._close()
             return
         entrance = Entrance(server, self._origin, tls=tls, seat=seat)
+        entrance.hang_up = self._hang_up
         try:
             await server.loop.connect_accepted_socket(
                 lambda: entrance,
                 self._client,
                 ssl=None if tls is None else tls.context,
                 ssl_handshake_timeout=(
-                    server.settings.limits.login_timeout_s if is_tls else None
+                    server.settings.limits.first_packet_s if is_tls else None
                 ),
             )
         except (ssl.SSLError, OSError) as error:
             entrance.failed(error)
             self._client.close()
+
+    def _hang_up(self) -> None:
+        """The event loop has the socket, and sees that nothing more comes."""
+        with contextlib.suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)

@@ -25,7 +25,13 @@ from proxy.errors import (
 )
 from proxy.server.admission import login_rules, no_session
 from proxy.server.health import UpstreamError
-from proxy.server.refused_logins import GIVES_WAY, SHUTS_DOWN, RefusedLogin
+from proxy.server.refused_logins import (
+    AFTER_PROOF,
+    GIVES_WAY,
+    RESULTS,
+    SHUTS_DOWN,
+    RefusedLogin,
+)
 from proxy.server.tls import ALPN
 from proxy.session.exchange import Channel, NeedVerification, Verification
 from proxy.session.handshake import Send, StartTls
@@ -36,11 +42,10 @@ from proxy.session.login_effects import (
     NeedIdentity,
     Reject,
 )
-from proxy.session.wish import Outcome
 from proxy.wire.errors_wire import encode_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from proxy.server.admission import Slot
     from proxy.server.arrival import Origin
@@ -58,18 +63,9 @@ GATE_WAIT_S = 5.0
 _UNVERIFIED = Verification(None, "nothing here can verify it")
 """No way to log in asks for it."""
 
-_RESULTS: dict[Outcome, Result] = {
-    Outcome.UNKNOWN_IDENTITY: "denied",
-    Outcome.UNUSABLE_IDENTITY: "denied",
-    Outcome.CREDENTIALS: "denied",
-    Outcome.PROTOCOL: "error",
-}
-_AFTER_PROOF = (Outcome.NETWORK, Outcome.POLICY)
-"""What is refused only to who was proven."""
-
 
 class Entrance(asyncio.Protocol):
-    """One client that has not come in yet."""
+    """One client that has not come in yet; `hang_up` ends what has no transport."""
 
     transport: asyncio.Transport | None = None
 
@@ -98,10 +94,10 @@ class Entrance(asyncio.Protocol):
         )
         self._work: asyncio.Task[None] | None = None
         self._is_over = False
+        self.hang_up: Callable[[], None] = lambda: None
         self._proven: LoginRequest | None = None
         self._delayed: Reject | None = None
-        limits = server.settings.limits
-        self._limit_s = min(limits.first_packet_timeout_s, limits.login_timeout_s)
+        self._limit_s = server.settings.limits.first_packet_s
         self._timer = server.loop.call_later(self._limit_s, self._timed_out)
         server.entrances.add(self)
         seat.passed_to(self._give_way)
@@ -112,15 +108,13 @@ class Entrance(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have all the methods but not the base class.
         self.transport = cast("asyncio.Transport", transport)
+        if self._is_over:
+            self.transport.abort()
+            return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self._carry_out(
-                self._login.tls_started(
-                    tls.selected_alpn_protocol(),
-                    direct=True,
-                    channel=self._channel(tls),
-                )
-            )
+            alpn, channel = tls.selected_alpn_protocol(), self._channel(tls)
+            self._carry_out(self._login.tls_started(alpn, direct=True, channel=channel))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -143,7 +137,7 @@ class Entrance(asyncio.Protocol):
 
     def _give_way(self) -> None:
         """Another has more right to the place."""
-        self._refuse(GIVES_WAY, "refused", "its place was given to another")
+        self._cut(GIVES_WAY, "refused", "its place was given to another")
 
     def abandon(self) -> None:
         """Send away whoever is not in yet: pgwarden shuts down."""
@@ -194,9 +188,9 @@ class Entrance(asyncio.Protocol):
         """The first packet is whole; the rest may take what is left."""
         server = self._server
         self._limit_s = server.settings.limits.login_timeout_s
-        left_s = self._limit_s - (server.clock() - self._opened_s)
         self._timer.cancel()
-        self._timer = server.loop.call_later(max(0.0, left_s), self._timed_out)
+        left_s = max(0.0, self._limit_s - (server.clock() - self._opened_s))
+        self._timer = server.loop.call_later(left_s, self._timed_out)
 
     async def _upgrade(self, transport: asyncio.Transport) -> None:
         server = self._server
@@ -211,7 +205,7 @@ class Entrance(asyncio.Protocol):
                 self,
                 tls.context,
                 server_side=True,
-                ssl_handshake_timeout=server.settings.limits.login_timeout_s,
+                ssl_handshake_timeout=self._limit_s,
             )
         except (ssl.SSLError, OSError) as error:
             self.failed(error)
@@ -233,7 +227,7 @@ class Entrance(asyncio.Protocol):
         return Channel() if self._tls is None else self._tls.channel(made)
 
     def _rejected(self, effect: Reject) -> None:
-        if _RESULTS.get(effect.outcome) == "denied" and not self._is_over:
+        if RESULTS.get(effect.outcome) == "denied" and not self._is_over:
             delay_s = self._server.door.failed(self._place, self._login.user)
             if delay_s:
                 self._delay(effect, delay_s)
@@ -252,10 +246,10 @@ class Entrance(asyncio.Protocol):
             self._write(effect.data)
         self._refuse(
             effect.report,
-            _RESULTS.get(effect.outcome, "refused"),
+            RESULTS.get(effect.outcome, "refused"),
             effect.operator_note,
             is_told=True,
-            is_proven=effect.outcome in _AFTER_PROOF,
+            is_proven=effect.outcome in AFTER_PROOF,
         )
 
     # --- in ------------------------------------------------------------------
@@ -374,6 +368,13 @@ class Entrance(asyncio.Protocol):
         )
 
     def _timed_out(self) -> None:
+        is_whole = self._limit_s == self._server.settings.limits.login_timeout_s
+        what = "login" if is_whole else "first packet"
+        note = f"the {what} took longer than {self._limit_s:g} s"
+        self._cut(ErrorReport(LOGIN_TIMEOUT, note, severity="FATAL"), "timeout", note)
+
+    def _cut(self, report: ErrorReport, result: Result, note: str) -> None:
+        """End it without a word, in the middle of TLS too."""
         if self._is_over:
             return
         self._over()
@@ -381,11 +382,9 @@ class Entrance(asyncio.Protocol):
             self._work.cancel()
         if self.transport is not None:
             self.transport.abort()
-        is_whole = self._limit_s == self._server.settings.limits.login_timeout_s
-        what = "login" if is_whole else "first packet"
-        message = f"the {what} took longer than {self._limit_s:g} s"
-        report = ErrorReport(LOGIN_TIMEOUT, message, severity="FATAL")
-        self._record(report, "timeout", message)
+        else:
+            self.hang_up()
+        self._record(report, result, note)
 
     def _over(self) -> None:
         self._is_over = True

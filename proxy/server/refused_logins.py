@@ -18,6 +18,7 @@ import structlog
 from proxy.audit.details import SessionEnd
 from proxy.audit.records import SessionRecords
 from proxy.errors import CANNOT_CONNECT_NOW, TOO_MANY_CONNECTIONS, ErrorReport
+from proxy.session.wish import Outcome
 
 if TYPE_CHECKING:
     from proxy.metrics import Metrics
@@ -43,6 +44,15 @@ NAMES: Final = 5
 MOST_NAME: Final = 63
 """Of a name in a count, as Postgres cuts it (NAMEDATALEN)."""
 PURPOSE: Final = "logins-refused"
+
+RESULTS: Final[dict[Outcome, Result]] = {
+    Outcome.UNKNOWN_IDENTITY: "denied",
+    Outcome.UNUSABLE_IDENTITY: "denied",
+    Outcome.CREDENTIALS: "denied",
+    Outcome.PROTOCOL: "error",
+}
+AFTER_PROOF: Final = (Outcome.NETWORK, Outcome.POLICY)
+"""What is refused only to who was proven."""
 
 GIVES_WAY: Final = ErrorReport(
     TOO_MANY_CONNECTIONS,

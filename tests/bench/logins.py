@@ -1,9 +1,9 @@
 """Right logins while 10,000 wrong ones come at full speed.
 
 A fresh pgwarden with the settings' defaults; the attacker is a process of its own.
-Two cases: from twenty other addresses, and from the very address that the right one
-comes from, which has logged in there before. Each right login is psycopg's: connect,
-SELECT 1, close. Next: `attacker`.
+Three cases: from twenty other addresses, the same with one name for each of them, and
+from the very address of the right one, which has logged in there before. A right login
+is psycopg's: connect, SELECT 1, close. Next: `attacker`.
 """
 
 from __future__ import annotations
@@ -58,17 +58,25 @@ fill once."""
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where the attack comes from."""
+    """Where the attack comes from.
+
+    Attributes:
+        names: how many it tries, the right one's first. Ten, which divides the twenty
+            addresses, gives each address one name only: held name by name, which is
+            known only once its startup packet was read.
+    """
 
     name: str
     label: str
     first: str
     addresses: int
     connections: int
+    names: int = 11
 
 
 CASES = (
     Case("elsewhere", "20 other addresses, 100 connections", "127.9.0.1", 20, 100),
+    Case("names", "20 others, a name each, 100 connections", "127.9.0.1", 20, 100, 10),
     Case("same", "the same address, 40 connections", "127.0.0.1", 1, 40),
 )
 
@@ -79,13 +87,13 @@ def ticks(plan: Plan) -> int:
 
 
 def measure(rig: Rig, plan: Plan, tick: Ticks) -> Section:
-    """Both cases."""
+    """All cases."""
     section = Section(NAME, "Logins under attack", COLUMNS)
     for case in CASES:
         _measure(rig, case, section)
         tick()
     section.notes.append(
-        "Wrong names: the right one's, ten more. Refused: right logins that were."
+        "One of the wrong names is the right one's. Refused: right logins that were."
     )
     return section
 
@@ -151,7 +159,7 @@ def _measure(rig: Rig, case: Case, section: Section) -> None:
 
 
 def _attack(port: int, case: Case, logins: int) -> subprocess.Popen[bytes]:
-    names = [IDENTITY, *(f"name{number}" for number in range(10))]
+    names = [IDENTITY, *(f"name{number}" for number in range(1, case.names))]
     sizes = (str(logins), str(case.connections), case.first, str(case.addresses))
     return subprocess.Popen(
         [sys.executable, "-m", "tests.bench.attacker", str(port), *sizes, *names],

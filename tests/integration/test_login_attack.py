@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import trustme
 
 from proxy.server.refused_logins import LINES, RECORDS_OF_ADDRESS
 from proxy.wire.errors_wire import parse_error_fields
@@ -19,6 +20,7 @@ from tests.integration.rig import events, eventually, metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
@@ -213,3 +215,32 @@ def test_the_first_packet_has_less_time_than_the_login(
         )
     )
     psycopg.connect(proxy.dsn("developer", shop17.name)).close()
+
+
+def test_who_gives_way_is_gone_in_the_middle_of_tls_too(
+    start_proxy: StartProxy, shop17: Database, tmp_path: Path
+) -> None:
+    """Begin direct TLS and stop: without a place, but with a descriptor for ever."""
+    issued = trustme.CA().issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "c")
+    issued.private_key_pem.write_to_path(tmp_path / "k")
+    proxy = start_proxy(
+        shop17.cluster,
+        settings={
+            "tls": {"certificate": str(tmp_path / "c"), "key": str(tmp_path / "k")},
+            "limits": {"unfinished_logins": 3, "first_packet_timeout_s": 20.0},
+        },
+    )
+    with contextlib.ExitStack() as stack:
+        halves = [
+            stack.enter_context(Knocker(HOST, proxy.port, source=ATTACKER))
+            for _ in range(3)
+        ]
+        for half in halves:
+            half.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        time.sleep(0.3)
+        right(proxy, shop17)
+        began = time.monotonic()
+        assert halves[0].hear() == ("", b"")
+        assert time.monotonic() - began < 3.0
+    assert metric(proxy, f'{THROTTLE}{{reason="gave-way"}}') == 1
