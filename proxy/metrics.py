@@ -24,6 +24,16 @@ from proxy.upstream_metrics import UPSTREAM_TABLE, UpstreamMetrics
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+Throttled = Literal[
+    "identity",
+    "address",
+    "network",
+    "address-places",
+    "places",
+    "gave-way",
+    "delayed",
+]
+
 DECISION_BUCKETS: Final = (
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 10e-3, 50e-3, 250e-3,
     1.0,
@@ -49,6 +59,13 @@ TABLE: Final = (
            "Finished logins: ok, denied (unknown user or wrong password), refused (by"
            " policy, setting or ceiling), error (protocol, TLS, upstream), timeout.",
            ("result",)),
+    Metric("pgwarden_login_throttled_total", "counter",
+           "Logins refused untried or answered late: too many failures (identity: of"
+           " the name from that address, address, network), no place (address-places,"
+           " places), gave-way (its place was given to another), delayed.",
+           ("reason",)),
+    Metric("pgwarden_login_addresses_held", "gauge",
+           "Addresses that are refused now for their failed logins."),
     Metric("pgwarden_statements_total", "counter",
            "Statements judged; the kind is that of the statement that decided.",
            ("role", "kind", "decision")),
@@ -192,9 +209,11 @@ class Metrics:
         self.bytes_sent = 0
         self.upstream_open = 0
         self.loop_lag_s = 0.0
+        self.login_addresses_held = 0
         self._open = _Counted()
         self._sessions = _Counted()
         self._logins = _Counted()
+        self._throttled = _Counted()
         self._statements = _Counted()
         self._refusals = _Counted()
         self._limit_hits = _Counted()
@@ -246,6 +265,10 @@ class Metrics:
         """A login came to its end."""
         self._logins.add((result,))
 
+    def login_throttled(self, reason: Throttled) -> None:
+        """A login was refused untried, or its answer waits."""
+        self._throttled.add((reason,))
+
     def limit_hit(self, role: str, limit: str) -> None:
         """A limit of the role took effect; `limit` is its name in a rule id."""
         self._limit_hits.add((role, limit))
@@ -287,6 +310,7 @@ class Metrics:
             "pgwarden_audit_lag_seconds": self.audit.lag_s,
             "pgwarden_audit_foreign_changes_total": self.audit.foreign_changes,
             "pgwarden_audit_lost_records_total": self.audit.lost,
+            "pgwarden_login_addresses_held": self.login_addresses_held,
             "pgwarden_event_loop_lag_seconds": self.loop_lag_s,
         }
         many: dict[str, dict[Labels, int]] = {
@@ -294,6 +318,7 @@ class Metrics:
             "pgwarden_sessions_open": self._open,
             "pgwarden_sessions_total": self._sessions,
             "pgwarden_logins_total": self._logins,
+            "pgwarden_login_throttled_total": self._throttled,
             "pgwarden_statements_total": self._statements,
             "pgwarden_refusals_total": self._refusals,
             "pgwarden_limit_hits_total": self._limit_hits,

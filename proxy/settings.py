@@ -20,6 +20,7 @@ from proxy.issuer_settings import IssuerSettings
 from proxy.policy.documents import keys_at, validated
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
+from proxy.settings_login import LoginLimits, ProxyProtocolSettings
 from proxy.settings_section import Section
 from proxy.settings_upstream import UpstreamSettings
 from proxy.store_settings import StoreSettings
@@ -89,7 +90,7 @@ class TlsSettings(Section):
         return [path for path in found if path is not None]
 
 
-class LimitSettings(Section):
+class LimitSettings(LoginLimits):
     """Ceilings and time-outs."""
 
     statement_bytes: int = Field(
@@ -146,6 +147,11 @@ class LimitSettings(Section):
         "are ended.",
     )
 
+    @property
+    def first_packet_s(self) -> float:
+        """For the first packet: no more than the whole login has."""
+        return min(self.first_packet_timeout_s, self.login_timeout_s)
+
 
 class LogSettings(Section):
     """The operations log, on standard error; the audit log is apart."""
@@ -199,6 +205,7 @@ class Settings(Section):
     )
     upstream: UpstreamSettings
     limits: LimitSettings = LimitSettings()
+    proxy_protocol: ProxyProtocolSettings | None = None
     log: LogSettings = LogSettings()
     ready_file: Path | None = Field(
         default=None,

@@ -26,6 +26,7 @@ from proxy.demo import children
 from proxy.demo.config import entry_of, people
 from proxy.demo.folder import Passwords
 from proxy.demo.postgres import url
+from proxy.settings import LimitSettings
 from proxy.shipped import policy_path
 from proxy.store.identities import entry_values
 from tests.fix_postgres import Clusters, watch_log
@@ -41,6 +42,17 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 _START_S = 40.0
 Settings = Mapping[str, Any]
+UNTHROTTLED = {
+    "failed_logins_per_identity": 100_000,
+    "failed_logins_per_address": 100_000,
+    "failed_logins_per_network": 100_000,
+    "failed_login_delay_s": 0.0,
+    "unfinished_logins_per_address": 200,
+}
+"""All tests come from one address. `THROTTLED` is what the settings have by default."""
+THROTTLED = {
+    name: LimitSettings.model_fields[name].get_default() for name in UNTHROTTLED
+}
 
 
 @dataclass(slots=True)
@@ -211,7 +223,7 @@ class Proxies:
                     "migrator": _login(folder, logins.migrator),
                 },
             },
-            "limits": {"drain_timeout_s": 2.0},
+            "limits": {"drain_timeout_s": 2.0, **UNTHROTTLED},
             "ready_file": str(folder / "ready.json"),
         }
 

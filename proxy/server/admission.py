@@ -9,7 +9,6 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.addresses import is_loopback
 from proxy.errors import (
     INVALID_AUTHORIZATION,
     INVALID_CATALOG_NAME,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.auth.identities import Identities
     from proxy.policy.evaluate import Policy
     from proxy.policy.logins import Knock, Ways
+    from proxy.server.arrival import Origin
     from proxy.server.server import Server
     from proxy.session.login_effects import LoginRequest
     from proxy.session.wish import Wish
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from proxy.settings_upstream import UpstreamSettings
 
 
-def login_rules(server: Server, address: str) -> LoginRules:
+def login_rules(server: Server, origin: Origin) -> LoginRules:
     """The rules for a connection that begins now."""
     return LoginRules(
         tls_available=server.tls is not None,
-        plaintext_allowed=is_loopback(address),
+        plaintext_allowed=origin.is_local,
         may_login=lambda role, _: may_login(server.policy, role),
         lent=partial(_lent, server),
-        judge_setting=partial(_judge_setting, server, address),
+        judge_setting=partial(_judge_setting, server, origin.address),
         ways=partial(_ways, server),
     )
 
@@ -124,6 +124,22 @@ def unserved(settings: UpstreamSettings, database: str) -> ErrorReport | None:
         hint="ask for one of: " + ", ".join(settings.databases),
         severity="FATAL",
     )
+
+
+def no_session(server: Server, request: LoginRequest) -> ErrorReport | None:
+    """Why a proven client may not have a session now, or None."""
+    refusal = unserved(server.settings.upstream, request.database)
+    refusal = refusal or server.gate.refusal(server.policy)
+    if refusal is None and server.stored is not None:
+        refusal = server.stored.watch.refusal()
+    if refusal is not None:
+        return refusal
+    place = server.slots.problem(request, server.policy)
+    if place is None:
+        return None
+    if place.limit:
+        server.metrics.limit_hit(request.role, place.limit)
+    return place.report
 
 
 class Slot:

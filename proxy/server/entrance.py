@@ -11,24 +11,29 @@ import asyncio
 import secrets
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from typing_extensions import override
 
-from proxy.audit.details import SessionEnd
-from proxy.audit.records import SessionRecords
 from proxy.auth.scram import encode_nonce
+from proxy.auth.throttle import place_of
 from proxy.errors import (
-    CANNOT_CONNECT_NOW,
     INVALID_AUTHORIZATION,
     LOGIN_TIMEOUT,
     ErrorReport,
     PgwardenError,
 )
-from proxy.server.admission import login_rules, unserved, why_out
+from proxy.server.admission import login_rules, no_session, why_out
 from proxy.server.client_tls import revoked
 from proxy.server.health import UpstreamError
+from proxy.server.refused_logins import (
+    AFTER_PROOF,
+    GIVES_WAY,
+    RESULTS,
+    SHUTS_DOWN,
+    RefusedLogin,
+)
 from proxy.server.tls import ALPN
 from proxy.server.token_logins import verify_token
 from proxy.session.exchange import Channel, NeedVerification
@@ -40,65 +45,62 @@ from proxy.session.login_effects import (
     NeedIdentity,
     Reject,
 )
-from proxy.session.wish import Outcome
 from proxy.wire.errors_wire import encode_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from proxy.server.admission import Slot
+    from proxy.server.arrival import Origin
+    from proxy.server.refused_logins import Result
     from proxy.server.server import Server
     from proxy.server.tls import FrontendTls
+    from proxy.server.unfinished import Seat
     from proxy.session.login_effects import Effect, LoginRequest
 
 _log = structlog.get_logger("login")
 
-Result = Literal["ok", "denied", "refused", "error", "timeout"]
-
 GATE_WAIT_S = 5.0
 """An examination takes under a second; the client need not learn of it."""
 
-_RESULTS: dict[Outcome, Result] = {
-    Outcome.UNKNOWN_IDENTITY: "denied",
-    Outcome.UNUSABLE_IDENTITY: "denied",
-    Outcome.CREDENTIALS: "denied",
-    Outcome.PROTOCOL: "error",
-}
-
 
 class Entrance(asyncio.Protocol):
-    """One client that has not come in yet."""
+    """One client that has not come in yet; `hang_up` ends what has no transport."""
 
     transport: asyncio.Transport | None = None
 
     def __init__(
-        self, server: Server, address: str, port: int, *, tls: FrontendTls | None
+        self, server: Server, origin: Origin, *, tls: FrontendTls | None, seat: Seat
     ) -> None:
         """Begin.
 
         Args:
             server: see there.
-            address: the client's.
-            port: the client's.
+            origin: where the client is.
             tls: what it is shown at once, where its first byte was TLS's.
+            seat: its place among those that have not logged in yet.
         """
         self._server = server
         self._tls = tls
-        self._address = address
-        self._port = port
+        self._address = origin.address
+        self._port = origin.port
+        self._place = place_of(origin.address)
+        self._seat = seat
         self._opened_s = server.clock()
         self._login = Login(
-            login_rules(server, address),
+            login_rules(server, origin),
             encode_nonce(secrets.token_bytes(18)),
-            client_address=address,
+            client_address=origin.address,
         )
         self._work: asyncio.Task[None] | None = None
         self._is_over = False
+        self.hang_up: Callable[[], None] = lambda: None
         self._proven: LoginRequest | None = None
-        self._timer = server.loop.call_later(
-            server.settings.limits.login_timeout_s, self._timed_out
-        )
+        self._delayed: Reject | None = None
+        self._limit_s = server.settings.limits.first_packet_s
+        self._timer = server.loop.call_later(self._limit_s, self._timed_out)
         server.entrances.add(self)
+        seat.passed_to(self._give_way)
 
     # --- the socket ----------------------------------------------------------
 
@@ -106,15 +108,13 @@ class Entrance(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have all the methods but not the base class.
         self.transport = cast("asyncio.Transport", transport)
+        if self._is_over:
+            self.transport.abort()
+            return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self._carry_out(
-                self._login.tls_started(
-                    tls.selected_alpn_protocol(),
-                    direct=True,
-                    channel=self._channel(tls),
-                )
-            )
+            alpn, channel = tls.selected_alpn_protocol(), self._channel(tls)
+            self._carry_out(self._login.tls_started(alpn, direct=True, channel=channel))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -122,6 +122,8 @@ class Entrance(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._delayed is not None:
+            self._answer(self._delayed)
         if not self._is_over:
             self._server.metrics.login("error")
             self._over()
@@ -133,15 +135,13 @@ class Entrance(asyncio.Protocol):
             _log.info("tls_failed", client=self._address, error=str(error))
             self._over()
 
+    def _give_way(self) -> None:
+        """Another has more right to the place."""
+        self._cut(GIVES_WAY, "refused", "its place was given to another")
+
     def abandon(self) -> None:
         """Send away whoever is not in yet: pgwarden shuts down."""
-        self._refuse(
-            ErrorReport(
-                CANNOT_CONNECT_NOW, "pgwarden is shutting down", severity="FATAL"
-            ),
-            "refused",
-            "shutting down",
-        )
+        self._refuse(SHUTS_DOWN, "refused", "shutting down")
 
     # --- the handshake -------------------------------------------------------
 
@@ -165,6 +165,8 @@ class Entrance(asyncio.Protocol):
                     self._close()
                 case Authenticated(request):
                     self._proven = request
+                    self._server.door.succeeded(self._place, request.identity)
+                    self._seat.keep()
                     self._work = self._server.tasks.spawn(
                         self._come_in(request, self._quiet())
                     )
@@ -172,6 +174,11 @@ class Entrance(asyncio.Protocol):
                     self._rejected(effect)
 
     def _identify(self, user: str) -> Sequence[Effect]:
+        refusal = self._server.door.refusal(self._place, user)
+        if refusal is not None:
+            self._refuse(refusal, "refused", "too many failures, not tried")
+            return ()
+        self._keep_login_time()
         identities = self._server.identities
         return self._login.identified(
             identities.find(user),
@@ -191,6 +198,14 @@ class Entrance(asyncio.Protocol):
         transport.resume_reading()
         self._carry_out(self._login.verified(answer))
 
+    def _keep_login_time(self) -> None:
+        """The first packet is whole; the rest may take what is left."""
+        server = self._server
+        self._limit_s = server.settings.limits.login_timeout_s
+        self._timer.cancel()
+        left_s = max(0.0, self._limit_s - (server.clock() - self._opened_s))
+        self._timer = server.loop.call_later(left_s, self._timed_out)
+
     async def _upgrade(self, transport: asyncio.Transport) -> None:
         server = self._server
         # A reload meanwhile changes nothing for this client.
@@ -204,7 +219,7 @@ class Entrance(asyncio.Protocol):
                 self,
                 tls.context,
                 server_side=True,
-                ssl_handshake_timeout=server.settings.limits.login_timeout_s,
+                ssl_handshake_timeout=self._limit_s,
             )
         except (ssl.SSLError, OSError) as error:
             self.failed(error)
@@ -228,26 +243,37 @@ class Entrance(asyncio.Protocol):
         return self._tls.channel(made, datetime.now(UTC))
 
     def _rejected(self, effect: Reject) -> None:
-        result: Result = _RESULTS.get(effect.outcome, "refused")
-        if effect.data:
+        if RESULTS.get(effect.outcome) == "denied" and not self._is_over:
+            delay_s = self._server.door.failed(self._place, self._login.user)
+            if delay_s:
+                self._delay(effect, delay_s)
+                return
+        self._answer(effect)
+
+    def _delay(self, effect: Reject, delay_s: float) -> None:
+        """Answer later. The place stays taken, also when the client hangs up."""
+        self._quiet()
+        self._delayed = effect
+        self._timer.cancel()
+        self._timer = self._server.loop.call_later(delay_s, self._answer, effect)
+
+    def _answer(self, effect: Reject) -> None:
+        if effect.data and not self._is_over:
             self._write(effect.data)
-        self._refuse(effect.report, result, effect.operator_note, is_told=True)
+        self._refuse(
+            effect.report,
+            RESULTS.get(effect.outcome, "refused"),
+            effect.operator_note,
+            is_told=True,
+            is_proven=effect.outcome in AFTER_PROOF,
+        )
 
     # --- in ------------------------------------------------------------------
 
     async def _come_in(self, request: LoginRequest, client: asyncio.Transport) -> None:
         server = self._server
         await server.gate.settled(server.policy, GATE_WAIT_S)
-        refusal = unserved(server.settings.upstream, request.database)
-        refusal = refusal or server.gate.refusal(server.policy)
-        if refusal is None and server.stored is not None:
-            refusal = server.stored.watch.refusal()
-        if refusal is None:
-            place = server.slots.problem(request, server.policy)
-            if place is not None:
-                refusal = place.report
-                if place.limit:
-                    server.metrics.limit_hit(request.role, place.limit)
+        refusal = no_session(server, request)
         if refusal is not None:
             self._refuse(refusal, "refused", refusal.message)
             return
@@ -330,7 +356,13 @@ class Entrance(asyncio.Protocol):
             self.transport.close()
 
     def _refuse(
-        self, report: ErrorReport, result: Result, note: str, *, is_told: bool = False
+        self,
+        report: ErrorReport,
+        result: Result,
+        note: str,
+        *,
+        is_told: bool = False,
+        is_proven: bool = False,
     ) -> None:
         if self._is_over:
             return
@@ -338,40 +370,39 @@ class Entrance(asyncio.Protocol):
         if not is_told:
             self._write(encode_error(report))
         self._close()
-        self._record(report, result, note)
+        self._record(report, result, note, is_proven=is_proven)
 
-    def _record(self, report: ErrorReport, result: Result, note: str) -> None:
+    def _record(
+        self, report: ErrorReport, result: Result, note: str, *, is_proven: bool = False
+    ) -> None:
         """Tell metrics, log and audit log that nobody came in."""
         server = self._server
         proven = self._proven
-        server.metrics.login(result)
-        _log.info(
-            "login_refused",
-            client=self._address,
-            identity=self._login.user,
-            reason=report.message,
-            note=note,
-        )
-        records = SessionRecords(
-            secrets.token_hex(8),
-            identity=self._login.user,
-            role=proven.role if proven else "",
-            database=proven.database if proven else "",
-            application_name=proven.application_name if proven else "",
-            client_address=self._address,
-        )
-        server.committer.record(
-            records.end(
-                SessionEnd(
-                    reason=report.message,
-                    duration_s=round(server.clock() - self._opened_s, 6),
-                    status="refused",
-                    sqlstate=report.sqlstate,
-                )
-            )
+        server.door.refused.add(
+            RefusedLogin(
+                address=self._address,
+                place=self._place.address,
+                identity=self._login.user,
+                role=proven.role if proven else "",
+                database=proven.database if proven else "",
+                application_name=proven.application_name if proven else "",
+                report=report,
+                result=result,
+                note=note,
+                duration_s=server.clock() - self._opened_s,
+                is_proven=is_proven or proven is not None,
+            ),
+            server.clock(),
         )
 
     def _timed_out(self) -> None:
+        is_whole = self._limit_s == self._server.settings.limits.login_timeout_s
+        what = "login" if is_whole else "first packet"
+        note = f"the {what} took longer than {self._limit_s:g} s"
+        self._cut(ErrorReport(LOGIN_TIMEOUT, note, severity="FATAL"), "timeout", note)
+
+    def _cut(self, report: ErrorReport, result: Result, note: str) -> None:
+        """End it without a word, in the middle of TLS too."""
         if self._is_over:
             return
         self._over()
@@ -379,12 +410,15 @@ class Entrance(asyncio.Protocol):
             self._work.cancel()
         if self.transport is not None:
             self.transport.abort()
-        limit_s = self._server.settings.limits.login_timeout_s
-        message = f"the login took longer than {limit_s:g} s"
-        report = ErrorReport(LOGIN_TIMEOUT, message, severity="FATAL")
-        self._record(report, "timeout", message)
+        else:
+            self.hang_up()
+        self._record(report, result, note)
 
     def _over(self) -> None:
         self._is_over = True
         self._timer.cancel()
+        self._seat.release()
+        if self._delayed is not None:
+            self._delayed = None
+            self._server.door.answered(self._place)
         self._server.entrances.discard(self)

@@ -1,22 +1,18 @@
-"""Accept clients, and look at their first byte before anything reads it.
-
-Direct TLS begins with 0x16, a Postgres packet with the high byte of a small length, so
-one port serves both; asyncio can't take back bytes that a protocol has been given.
-Next: `proxy.server.entrance`.
-"""
+"""Accept clients, as long as there are places. Next: `proxy.server.arrival`."""
 
 from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from typing import TYPE_CHECKING
 
 import structlog
 
+from proxy.auth.throttle import place_of
 from proxy.errors import ConfigError, reason_of
-from proxy.server.entrance import Entrance
+from proxy.server.arrival import Arrival, Origin
 from proxy.server.sockets import prepare
+from proxy.server.unfinished import NOWHERE
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,10 +22,10 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("listener")
 
-TLS_HANDSHAKE = 0x16
-"""TLS record type of a ClientHello: RFC 8446 section 5.1."""
 BACKLOG = 512
-ACCEPTS_A_TURN = 64
+ACCEPTS_A_TURN = 4
+"""In a storm, a client that was accepted has few newcomers before it at each step of
+its login: it waits once, in the backlog, and not at each of the six."""
 ACCEPT_AGAIN_AFTER_S = 0.5
 
 
@@ -72,7 +68,7 @@ class Listener:
         """Begin to accept."""
         self._server = server
         self._socket = listening
-        self._waiting: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._arrivals: set[Arrival] = set()
         self._pausing: asyncio.TimerHandle | None = None
         self._listen()
 
@@ -82,9 +78,8 @@ class Listener:
             self._pausing.cancel()
         self._server.loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        for client in list(self._waiting):
-            self._stop_waiting(client)
-            client.close()
+        for arrival in list(self._arrivals):
+            arrival.leave()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
@@ -98,18 +93,26 @@ class Listener:
                 _log.error("accept_failed", error=str(error))
                 self._pause()
                 return
-            server = self._server
-            unfinished = len(self._waiting) + len(server.entrances)
-            if unfinished >= server.settings.limits.unfinished_logins:
-                server.metrics.login("refused")
-                client.close()
-                continue
             client.settimeout(0)
-            prepare(client)
-            self._waiting[client] = server.loop.call_later(
-                server.settings.limits.login_timeout_s, self._silent, client
-            )
-            server.loop.add_reader(client.fileno(), self._look, client, where)
+            self._arrived(client, where)
+
+    def _arrived(self, client: socket.socket, where: tuple[str, int]) -> None:
+        server = self._server
+        address = where[0].removeprefix("::ffff:")
+        share = NOWHERE if server.is_balancer(address) else place_of(address).address
+        arrival = Arrival(
+            server,
+            client,
+            origin=Origin(address, where[1], address),
+            ended=self._arrivals.discard,
+        )
+        seat = server.door.admit(share, arrival.leave)
+        if seat is None:
+            arrival.leave()
+            return
+        prepare(client)
+        self._arrivals.add(arrival)
+        arrival.start(seat)
 
     def _pause(self) -> None:
         loop = self._server.loop
@@ -118,51 +121,3 @@ class Listener:
 
     def _listen(self) -> None:
         self._server.loop.add_reader(self._socket.fileno(), self._accept)
-
-    def _silent(self, client: socket.socket) -> None:
-        self._server.metrics.login("timeout")
-        self._stop_waiting(client)
-        client.close()
-
-    def _stop_waiting(self, client: socket.socket) -> None:
-        self._waiting.pop(client).cancel()
-        self._server.loop.remove_reader(client.fileno())
-
-    def _look(self, client: socket.socket, where: tuple[str, int]) -> None:
-        try:
-            first = client.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            first = b""
-        self._stop_waiting(client)
-        if not first:
-            client.close()
-            return
-        is_tls = first[0] == TLS_HANDSHAKE
-        self._server.tasks.start(self._enter(client, where, is_tls=is_tls))
-
-    async def _enter(
-        self, client: socket.socket, where: tuple[str, int], *, is_tls: bool
-    ) -> None:
-        server = self._server
-        tls = server.tls if is_tls else None
-        address = where[0].removeprefix("::ffff:")
-        if is_tls and tls is None:
-            server.metrics.login("error")
-            _log.info("tls_failed", client=address, error="there is no certificate")
-            client.close()
-            return
-        entrance = Entrance(server, address, where[1], tls=tls)
-        try:
-            await server.loop.connect_accepted_socket(
-                lambda: entrance,
-                client,
-                ssl=None if tls is None else tls.context,
-                ssl_handshake_timeout=(
-                    server.settings.limits.login_timeout_s if is_tls else None
-                ),
-            )
-        except (ssl.SSLError, OSError) as error:
-            entrance.failed(error)
-            client.close()

@@ -180,6 +180,7 @@ async def _serve(
         task.cancel()
     await tasks.finish(FINISH_WITHIN_S)
     await server.issuers.close()
+    server.door.close()
     server.committer.close()
     _log.info("stopped")
 

@@ -15,9 +15,11 @@ import structlog
 
 from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
+from proxy.policy.networks import Networks
 from proxy.server.admission import Rates, Slots
 from proxy.server.cancel import CancelKeys
 from proxy.server.catalogs import Catalogs
+from proxy.server.door import Door
 from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
 from proxy.server.judges import Judges
@@ -114,6 +116,11 @@ class Server:
         self.slots = Slots(settings.limits)
         self.rates = Rates()
         self.lending: Lending | None = None
+        self.door = Door(
+            settings.limits, metrics=metrics, committer=committer, clock=self.clock
+        )
+        balancers = settings.proxy_protocol
+        self._balancers = Networks(balancers.balancers if balancers else ())
         self.pass_on_cancel: Callable[[int, bytes], None] | None = None
         self.stop: Callable[[], None] = lambda: None
         self._limits = Limits(
@@ -122,6 +129,10 @@ class Server:
             portals=settings.limits.portals,
         )
         metrics.policy_reload("ok", self.policy.version)
+
+    def is_balancer(self, address: str) -> bool:
+        """Whether a connection from there begins with a PROXY header."""
+        return self._balancers.have(address)
 
     # --- admission -----------------------------------------------------------
 

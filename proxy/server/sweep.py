@@ -32,6 +32,7 @@ async def sweep(server: Server) -> None:
         due = loop.time() + SWEEP_EVERY_S
         await asyncio.sleep(SWEEP_EVERY_S)
         server.metrics.loop_lag_s = max(0.0, loop.time() - due)
+        server.door.look()
         expel_expired(server, datetime.now(UTC))
         for link in list(server.links):
             if link.is_stalled() and _is_gone(link):

@@ -21,6 +21,7 @@ from tests.bench import (
     bulk,
     connections,
     decisions,
+    logins,
     memory,
     micro,
     profiling,
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
 
 LOADS = (throughput, bulk, connections)
 """These use one pgwarden, whose audit log is checked at the end."""
+FRESH = (memory, logins)
+"""These start a pgwarden of their own."""
 ALONE = (decisions, micro)
 """These need no server."""
 NAMES = (
     *(part.NAME for part in LOADS),
-    memory.NAME,
+    *(part.NAME for part in FRESH),
     *(part.NAME for part in ALONE),
     audit_check.NAME,
 )
@@ -213,10 +216,11 @@ def _with_servers(
             with progress.part(load.NAME, load.ticks(plan)) as tick:
                 section = load.measure(rig, plan, tally, tick)
             yield section
-    if memory.NAME in wanted:
-        with progress.part(memory.NAME, memory.ticks(plan)) as tick:
-            section = memory.measure(rig, plan, tick)
-        yield section
+    for part in FRESH:
+        if part.NAME in wanted:
+            with progress.part(part.NAME, part.ticks(plan)) as tick:
+                section = part.measure(rig, plan, tick)
+            yield section
     if audit_check.NAME in wanted:
         rig.warden.stop()
         with progress.part(audit_check.NAME, 2) as tick:

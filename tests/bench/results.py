@@ -79,6 +79,8 @@ FLOORS = (
         5.0,
     ),
     Floor("memory.tls.kib", "KiB per idle TLS session", "at most", 64.0),
+    Floor("logins.*.added_p99_ms", "ms that an attack adds to p99", "at most", 200.0),
+    Floor("logins.*.grown_mib", "MiB that an attack leaves", "at most", 8.0),
     Floor("audit.is_whole", "every record kept, the chain intact", "at least", 1.0),
 )
 

@@ -46,8 +46,14 @@ class Knocker:
         *,
         tls: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
+        source: str = "",
+        before: bytes = b"",
     ) -> None:
-        self.socket: socket.socket = socket.create_connection((host, port), WAIT_S)
+        """Connect from `source`; `before` is what a balancer says first."""
+        self.socket: socket.socket = socket.create_connection(
+            (host, port), WAIT_S, (source, 0) if source else None
+        )
+        self.socket.sendall(before)
         self.certificate = b""
         """The server's, as DER."""
         self.is_taken_up: bool | None = None
@@ -126,6 +132,16 @@ class Knocker:
 
     def choose(self, mechanism: str, first: bytes) -> Self:
         return self.send(messages.SASLInitialResponse(mechanism, first).encode())
+
+    def outcome(self) -> dict[str, str]:
+        """What ends the login: its error, or {} where the server waits for a query."""
+        while True:
+            kind, body = self.hear()
+            assert kind, "closed without a word"
+            if kind == "Z":
+                return {}
+            if kind == "E":
+                return parse_error_fields(body)
 
     def is_in(self) -> bool:
         """Whether the server says that it waits for a query."""
