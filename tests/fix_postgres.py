@@ -196,6 +196,11 @@ def shop17(clusters: Clusters, postgres17: Cluster) -> Iterator[Database]:
         yield database
 
 
+def open_template(clusters: Clusters, cluster: Cluster) -> None:
+    """Let the logins into the template itself, whatever was taken from them before."""
+    run(cluster.dsn(), roles.fence_database(TEMPLATE, clusters.logins(cluster.major)))
+
+
 _serial = count(1)
 
 

@@ -84,7 +84,7 @@ def report_from_fields(fields: Mapping[str, str]) -> ErrorReport:
     at = int(position) if is_number else 0
     return ErrorReport(
         sqlstate,
-        fields.get("M", "unknown error"),
+        fields.get("M") or "unknown error",
         fields.get("D", ""),
         fields.get("H", ""),
         position=at if at < 1 << 31 else 0,

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from proxy.auth.channel_binding import end_point_hash
 from proxy.demo import privileges
 from tests.clients.tools import bare_environment
-from tests.fix_postgres import TEMPLATE, bin_dir, new_cluster
+from tests.fix_postgres import TEMPLATE, bin_dir, new_cluster, open_template
 from tests.fix_proxy import Proxies, ungated_text
 from tests.integration.knocker import PLAIN, PLUS, Knocker, Middle, lenient
 from tests.integration.rig import eventually
@@ -112,6 +112,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Chain:
 def open_door(clusters: Clusters, postgres17: Cluster, ours: Chain) -> Iterator[Proxy]:
     """No rules of its own: everyone by password, bound or not."""
     proxies = Proxies(clusters)
+    open_template(clusters, postgres17)
     yield proxies.start(postgres17, settings=ours.settings)
     proxies.stop()
 
@@ -125,6 +126,7 @@ def bound_door(
 ) -> Iterator[Proxy]:
     """Developers must be bound to their channel."""
     proxies = Proxies(clusters)
+    open_template(clusters, postgres17)
     path = tmp_path_factory.mktemp("policy") / "policy.yaml"
     path.write_text(ungated_text() + RULES)
     yield proxies.start(postgres17, settings=ours.settings, policy=path)

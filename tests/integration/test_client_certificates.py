@@ -15,7 +15,7 @@ from cryptography import x509
 
 from tests.authority import DAY
 from tests.clients.tools import bare_environment
-from tests.fix_postgres import TEMPLATE, bin_dir
+from tests.fix_postgres import TEMPLATE, bin_dir, open_template
 from tests.fix_proxy import Proxies
 from tests.integration.certified import DEPLOY, IDENTITIES, Door, open_door
 from tests.integration.knocker import PLAIN, PLUS, Knocker, lenient
@@ -37,6 +37,7 @@ def door(
     clusters: Clusters, postgres17: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
     proxies = Proxies(clusters)
+    open_template(clusters, postgres17)
     yield open_door(proxies, postgres17, tmp_path_factory.mktemp("door"))
     proxies.stop()
 
@@ -45,6 +46,7 @@ def door(
 def own_door(clusters: Clusters, postgres17: Cluster, tmp_path: Path) -> Iterator[Door]:
     """For tests that change its files."""
     proxies = Proxies(clusters)
+    open_template(clusters, postgres17)
     yield open_door(proxies, postgres17, tmp_path)
     proxies.stop()
 

@@ -244,7 +244,7 @@ def test_every_printed_line_works(
     commands = [
         line for line in lines if re.match(r"PGPASSWORD=|\S*pgwarden audit", line)
     ]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for line in commands:
         ending = " -c 'SELECT 1'" if line.endswith("-d shop") else ""
         done = subprocess.run(

@@ -215,7 +215,9 @@ def test_a_prepared_statement_and_a_new_login_after_the_end(lent: House) -> None
     running(lent, "5s")
     dana = lent.connect("dana", prepare_threshold=0)
     dana.execute(UPDATE)
-    with pytest.raises(psycopg.OperationalError, match="has ended: its time is over"):
+    # Who sends in the moment of the end may be cut before reading why.
+    why = "has ended: its time is over|server closed the connection"
+    with pytest.raises(psycopg.OperationalError, match=why):
         eventually(lambda: dana.execute(UPDATE).rowcount == 0, 7)
     assert refused(lent, "dana", UPDATE) == "developer.write"
     assert lent.user_of("dana") == lent.shop.logins.reader.user

@@ -208,6 +208,7 @@ def test_an_identity_without_a_role_upstream(
     said = refused(proxy, "eve")
     assert 'the database refused "pgw_eve", pgwarden\'s login for you' in said
     assert "whether that role exists" in said
+    eventually(lambda: events(proxy, "login_refused"))
     (event,) = events(proxy, "login_refused")
     assert 'CREATE ROLE "pgw_eve" LOGIN PASSWORD' in event["note"]
     # Eve is the one that the probe tries; that says nothing of the others.
