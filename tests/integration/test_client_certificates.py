@@ -439,6 +439,7 @@ def test_a_session_of_tls_outlives_no_revocation(
     try:
         assert not knock()
     except (ssl.SSLError, OSError):
+        eventually(lambda: refused_by_tls(door))
         assert "certificate revoked" in refused_by_tls(door)[-1]
 
 
