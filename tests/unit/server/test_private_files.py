@@ -28,7 +28,7 @@ def test_a_key_is_for_its_owner(tmp_path: Path, mode: int) -> None:
             check_key_file(key)
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root gives files away")
+@pytest.mark.skipif(not IS_ROOT, reason="only root drops privileges")
 def test_a_group_may_read_only_roots_key(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.touch()
