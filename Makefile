@@ -16,6 +16,8 @@ PYTEST_WORKERS ?= auto
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup
 
+# Tests and demo start hundreds of processes; without bytecode each would compile all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 

@@ -99,7 +99,7 @@ class Proxy:
         return [
             json.loads(line)
             for file in sorted(self.audit_folder.rglob("*.jsonl"))
-            for line in file.read_text("utf-8").splitlines()
+            for line in whole_lines(file)
         ]
 
     def wait_ready(self) -> None:
@@ -136,6 +136,12 @@ class Proxy:
 
     def _person(self, identity: str) -> Person:
         return next(one for one in people(self.passwords) if one.kind == identity)
+
+
+def whole_lines(file: Path) -> list[str]:
+    """Its lines, without one that is being written at this moment."""
+    whole, _, _ = file.read_bytes().rpartition(b"\n")
+    return whole.decode().split("\n") if whole else []
 
 
 def identities_document(persons: tuple[Person, ...]) -> str:

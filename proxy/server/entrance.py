@@ -258,13 +258,11 @@ class Entrance(asyncio.Protocol):
         self._timer = self._server.loop.call_later(delay_s, self._answer, effect)
 
     def _answer(self, effect: Reject) -> None:
-        if effect.data and not self._is_over:
-            self._write(effect.data)
         self._refuse(
             effect.report,
             RESULTS.get(effect.outcome, "refused"),
             effect.operator_note,
-            is_told=True,
+            data=effect.data,
             is_proven=effect.outcome in AFTER_PROOF,
         )
 
@@ -348,7 +346,7 @@ class Entrance(asyncio.Protocol):
         return self.transport
 
     def _write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if data and self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
     def _close(self) -> None:
@@ -361,16 +359,16 @@ class Entrance(asyncio.Protocol):
         result: Result,
         note: str,
         *,
-        is_told: bool = False,
+        data: bytes | None = None,
         is_proven: bool = False,
     ) -> None:
         if self._is_over:
             return
         self._over()
-        if not is_told:
-            self._write(encode_error(report))
-        self._close()
+        # Whoever has been told is in the log.
         self._record(report, result, note, is_proven=is_proven)
+        self._write(encode_error(report) if data is None else data)
+        self._close()
 
     def _record(
         self, report: ErrorReport, result: Result, note: str, *, is_proven: bool = False

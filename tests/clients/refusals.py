@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.fix_proxy import whole_lines
+
 if TYPE_CHECKING:
     from tests.fix_proxy import Proxy
 
@@ -66,7 +68,7 @@ def _statements(proxy: Proxy, part: str) -> list[dict[str, Any]]:
     return [
         json.loads(line)
         for file in sorted(proxy.audit_folder.rglob("*.jsonl"))
-        for line in file.read_text("utf-8").splitlines()
+        for line in whole_lines(file)
         if part in line and '"kind":"statement"' in line
     ]
 

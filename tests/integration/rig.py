@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from proxy.demo import children
-from tests.fix_proxy import serve_command
+from tests.fix_proxy import serve_command, whole_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def warnings(proxy: Proxy) -> list[str]:
 
 def events(proxy: Proxy, name: str = "") -> list[dict[str, Any]]:
     """The operations log, or only the events of one name."""
-    lines = [json.loads(line) for line in proxy.log_path.read_text().splitlines()]
+    lines = [json.loads(line) for line in whole_lines(proxy.log_path)]
     return [line for line in lines if name in ("", line["event"])]
 
 

@@ -225,10 +225,11 @@ def test_one_broken_row_is_one_identity(kept: Kept, shop17: Database) -> None:
     with Raw(proxy.dsn("developer", shop17.name)) as out:
         kept.change("identity.broken", break_it)
         assert b"C57P01\0" in out.rest()
+    # Each worker looks for itself.
+    eventually(lambda: len(events(proxy, "identity_refused")) == 2)
     with pytest.raises(psycopg.OperationalError, match="password authentication"):
         psycopg.connect(proxy.dsn("developer", shop17.name))
     psycopg.connect(proxy.dsn("migrator", shop17.name)).close()
-    eventually(lambda: len(events(proxy, "identity_refused")) == 2)
     told = events(proxy, "identity_refused")
     assert all('identity "dev"' in each["problem"] for each in told)
 
