@@ -16,10 +16,10 @@ from proxy.audit.judged import around_text, judged_fragment
 from proxy.catalog.columns import with_columns
 from proxy.generations import Generations
 from proxy.policy.decision import Context, Decision
-from proxy.policy.refusals import internal_error, newer_grammar
+from proxy.policy.refusals import INTERNAL_ERROR, internal_error, newer_grammar
 from proxy.session.executes import UnfitExecuteError, resolve_executes
 from proxy.sql.analyse import analyse
-from proxy.sql.facts import Facts, Family, Kind
+from proxy.sql.facts import Facts, Kind
 from proxy.sql.majors import OLDEST, major_of
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ JUDGED_BYTES = 1024
 SEEN = 4096
 """Hashes of texts that came once; one that meets another's place takes it. Only whether
 a verdict is kept hangs on them: it is found by the exact bytes."""
-FAMILIES = 512
-"""Verdicts on families of texts in one generation, of which two live."""
+VERDICTS = 512
+"""Verdicts by facts in one generation, of which two live."""
 _NOTHING_PREPARED: Mapping[str, Facts] = {}
 _COPY_IN: Final = Kind.COPY_IN
 """An enum's attribute costs ten times a global's."""
@@ -167,8 +167,8 @@ class Judge:
             self._under = f"{self._under}@{situation.name}"
         self._under_quarantine = f"{self._under}:quarantined"
         # A rule that tells columns apart, and a catalog that asks for the text, look
-        # at more of a text than its family does.
-        self._knows_families = not self._asks_columns and (
+        # at more of a text than its facts.
+        self._looks_at_facts_alone = not self._asks_columns and (
             resolver is None or not resolver.asks_text
         )
         self._free = _Generations()
@@ -196,17 +196,16 @@ class Judge:
             judged = cache.promoted(text)
             if judged is None:
                 analysis = analyse(text)
-                family = analysis.family
-                if family is None or not self._knows_families:
+                if self._hangs_on_facts(text, analysis):
+                    judged = self._judge_by_facts(
+                        text, analysis, quarantined=quarantined
+                    )
+                else:
                     judged = self._judge(
                         text,
                         analysis,
                         prepared=prepared or _NOTHING_PREPARED,
                         quarantined=quarantined,
-                    )
-                else:
-                    judged = self._judge_one_of(
-                        family, text, analysis, quarantined=quarantined
                     )
                 if len(text) <= CACHED_TEXT_BYTES and not judged.executes:
                     cache.offer(judged)
@@ -216,13 +215,24 @@ class Judge:
         """Whether a client of this role may set this parameter to this value."""
         return self.policy.decide_setting(self.role, name, value).allowed
 
-    def _judge_one_of(
-        self, family: Family, text: bytes, analysis: Analysis, *, quarantined: bool
+    def _hangs_on_facts(self, text: bytes, analysis: Analysis) -> bool:
+        """Whether its verdict is a function of its facts, with nothing to look up."""
+        statements = analysis.statements
+        return (
+            self._looks_at_facts_alone
+            and len(statements) == 1
+            and not statements[0].names
+            and len(text) <= CACHED_TEXT_BYTES
+        )
+
+    def _judge_by_facts(
+        self, text: bytes, analysis: Analysis, *, quarantined: bool
     ) -> Judged:
-        """The verdict on a text of a family: that on any other of it."""
+        """The verdict that was given on the very same facts, else a new one."""
         cache = self._quarantined if quarantined else self._free
-        verdict = cache.families.get(family)
-        if verdict is not None and len(text) <= CACHED_TEXT_BYTES:
+        facts = analysis.statements[0]
+        verdict = cache.verdicts.get(facts)
+        if verdict is not None:
             first = verdict.first
             return Judged(
                 text,
@@ -234,15 +244,16 @@ class Judge:
                 % (verdict.before, json_ascii(analysis.recorded_text), verdict.behind),
                 renames=False,
                 executes=False,
-                copies_in=False,
+                copies_in=first.copies_in,
                 under=first.under,
             )
         judged = self._judge(
             text, analysis, prepared=_NOTHING_PREPARED, quarantined=quarantined
         )
         around = around_text(judged.fragment, analysis.recorded_text)
-        if around is not None:
-            cache.families.put(family, _FamilyVerdict(judged, *around))
+        # What failed inside is tried again.
+        if around is not None and judged.decision.rule != INTERNAL_ERROR:
+            cache.verdicts.put(facts, _Verdict(judged, *around))
         return judged
 
     def _judge(
@@ -326,8 +337,8 @@ class Judge:
         return self.policy.decide(self.role, statements, context)
 
 
-class _FamilyVerdict:
-    """A verdict on one text of a family, and its fragment around the text."""
+class _Verdict:
+    """A verdict on the facts of one text, and its fragment around the text."""
 
     __slots__ = ("before", "behind", "first")
 
@@ -345,10 +356,10 @@ class _Generations:
     is used out of the processor's caches, besides ours.
     """
 
-    __slots__ = ("_bytes", "_old", "_seen", "families", "young")
+    __slots__ = ("_bytes", "_old", "_seen", "verdicts", "young")
 
     def __init__(self) -> None:
-        self.families: Generations[Family, _FamilyVerdict] = Generations(FAMILIES)
+        self.verdicts: Generations[Facts, _Verdict] = Generations(VERDICTS)
         self.young: dict[bytes, Judged] = {}
         self._old: dict[bytes, Judged] = {}
         self._bytes = 0

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import SYNTAX_ERROR, TOO_LARGE
-from proxy.generations import Generations
-from proxy.sql.facts import Analysis, Facts, Family, Flag, Trouble
+from proxy.sql.facts import Analysis, Facts, Flag, Trouble
 from proxy.sql.handlers import HANDLERS
-from proxy.sql.literals import hangs_on_integers, without_integers
 from proxy.sql.parse import TOO_COMPLEX, ParseTroubleError, parse, statements
-from proxy.sql.plain_select import MOST_FAMILIES, plain_select
+from proxy.sql.plain_select import plain_select
 from proxy.sql.prescan import trouble_with
 from proxy.sql.redact import (
     may_hold_password,
@@ -33,9 +31,6 @@ MAX_TREE_CHARACTERS: Final = 24 * 1024 * 1024
 MAX_STATEMENTS: Final = 10_000
 """In one text. Facts of that many are 20 MB; a migration file has a few hundred."""
 
-_families: Final[Generations[bytes, Family]] = Generations(MOST_FAMILIES)
-"""Of texts without their integers."""
-
 
 def analyse(text: bytes) -> Analysis:
     """The facts of every statement in `text`, or why there are none. Never raises.
@@ -45,17 +40,9 @@ def analyse(text: bytes) -> Analysis:
     # The one place where every exception is caught: a text that breaks the parser or
     # our own code must be refused and recorded, not end the session without a word.
     try:
-        key = without_integers(text)
-        family = _families.get(key) if key else None
-        if family is not None:
-            # The first text of the family has passed all that comes below.
-            return Analysis(family.statements, _recorded(text.decode()), None, family)
         trouble = trouble_with(text)
         if trouble is None:
-            analysis = _facts_of(text.decode())
-            if key and analysis.family is not None and not hangs_on_integers(text):
-                _families.put(key, analysis.family)
-            return analysis
+            return _facts_of(text.decode())
     except Exception as error:  # noqa: BLE001 - see above
         trouble = _trouble_of(error)
     return Analysis((), redacted_blindly(text), trouble)
@@ -67,7 +54,7 @@ def _facts_of(text: str) -> Analysis:
         raise ParseTroubleError(TOO_COMPLEX)
     plain = plain_select(json)
     if plain is not None:
-        return Analysis(plain.statements, _recorded(text), None, plain)
+        return Analysis((plain,), _recorded(text))
     raw = statements(json)
     if len(raw) > MAX_STATEMENTS:
         message = f"more than {MAX_STATEMENTS} statements in one text"

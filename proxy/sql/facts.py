@@ -247,32 +247,16 @@ class Trouble(Struct, frozen=True, gc=False):
     hint: str = ""
 
 
-class Family:
-    """What plain SELECTs that differ only in literals share; compared by identity.
-
-    Attributes:
-        statements: the facts of its one statement.
-    """
-
-    __slots__ = ("statements",)
-
-    def __init__(self, facts: Facts) -> None:
-        self.statements = (facts,)
-
-
 class Analysis(Struct, frozen=True, gc=False):
     """The facts of one text: its statements in order, or the trouble with it.
 
     `recorded_text` is the text with secrets redacted, for the audit log.
     An empty text has no statements and no trouble.
-    `statements` of one `family` are one and the same object: their texts differ in
-    literals only, and in none that matters to any fact. Most texts have none.
     """
 
     statements: tuple[Facts, ...]
     recorded_text: str
     trouble: Trouble | None = None
-    family: Family | None = None
 
 
 # What a statement's single `kind` is, where it does several things: the first of these.

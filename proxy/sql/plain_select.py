@@ -3,8 +3,7 @@
 The tree is decoded into the strict types of `proxy.sql.plain_grammar`: whatever they
 do not know takes the long way of `proxy.sql.walk`. What they know does nothing by
 itself but read, so the few things worth knowing are on their lists, and no tree is
-walked here. No value of a literal is among them, so the answer is remembered by the
-tree without its literals: the next text of that family is not even decoded.
+walked here.
 
 The answer is the walk's: `tests/unit/sql/test_plain_select.py` holds both against each
 other. Next: `proxy.sql.analyse`.
@@ -17,18 +16,8 @@ from typing import Final
 from msgspec import ValidationError
 from msgspec.json import Decoder
 
-from proxy.generations import Generations
-from proxy.sql.facts import (
-    Access,
-    Effect,
-    Facts,
-    Family,
-    FunctionUse,
-    Kind,
-    RelationUse,
-)
+from proxy.sql.facts import Access, Effect, Facts, FunctionUse, Kind, RelationUse
 from proxy.sql.functions import EFFECTS, KNOWN
-from proxy.sql.literals import without_literals
 from proxy.sql.parse import GRAMMAR_VERSION
 from proxy.sql.plain_grammar import (
     CALLS,
@@ -48,16 +37,6 @@ _READS: Final = Access.READ
 _HARMLESS: Final = Effect.NONE
 _UNKNOWN: Final = Effect.UNKNOWN
 
-MOST_FAMILIES: Final = 512
-"""In one generation; two live. An application has some hundred statements."""
-MOST_CHARACTERS: Final = 16_384
-"""Of a tree by which a family is remembered: 16 MB if all were so long. Those of real
-statements have 500 to 8,000."""
-
-_families: Final[Generations[str, Family]] = Generations(MOST_FAMILIES)
-_NOT_PLAIN: Final = Family(Facts(Kind.UNKNOWN, frozenset(), (), ""))
-"""Stands for the trees that begin like a plain SELECT and are none."""
-
 _idle: Final = [True]
 """Holds one element while the three lists are free. `pop` is atomic, so that a second
 thread finds it empty and takes the long way."""
@@ -68,26 +47,10 @@ _decode_query: Final = Decoder(SelectNode).decode
 _FIRST_IS_SELECT: Final = f'{{"version":{GRAMMAR_VERSION},"stmts":[{{"stmt":{{"Sel'
 
 
-def plain_select(json: str) -> Family | None:
+def plain_select(json: str) -> Facts | None:
     """The facts of a tree that is one plain SELECT, or None for any other."""
     if not json.startswith(_FIRST_IS_SELECT):
         return None
-    if len(json) > MOST_CHARACTERS:
-        facts = facts_of(json)
-        return None if facts is None else Family(facts)
-    key = without_literals(json)
-    family = _families.get(key)
-    if family is None:
-        is_idle = bool(_idle)
-        facts = facts_of(json)
-        family = _NOT_PLAIN if facts is None else Family(facts)
-        if is_idle:  # else None may mean no more than that another thread was at it
-            _families.put(key, family)
-    return None if family is _NOT_PLAIN else family
-
-
-def facts_of(json: str) -> Facts | None:
-    """The same, decoded."""
     try:
         _idle.pop()
     except IndexError:

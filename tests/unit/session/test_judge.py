@@ -102,7 +102,7 @@ def test_quarantine_and_policy_have_names_of_their_own(judge: Judge) -> None:
     assert judge.judge(b"SELECT 1", quarantined=True).under == quarantined
 
 
-FAMILY = (
+SAME_FACTS = (
     b"SELECT a FROM t WHERE b = 1 AND c = 'x'",
     b"SELECT a FROM t WHERE b = 7 AND c = 'y\xc3\xa9\x7f\\'",
     b"SELECT a FROM t WHERE b = 9 AND c = 'z' -- password 'hunter2'",
@@ -111,22 +111,40 @@ FAMILY = (
     b"SELECT nextval('b')",
     b"SELECT f('a'), g.h FROM g",
     b"SELECT f('b'), g.h FROM g",
+    b"INSERT INTO t VALUES (1)",
+    b"INSERT INTO t VALUES (22)",
+    b"COPY t FROM STDIN",
+    b"copy t from stdin",
+    b"EXECUTE nothing(1)",
+    b"EXECUTE nothing(2)",
+    b"SET work_mem = 1",
+    b"SET work_mem = 2",
+    b"ALTER ROLE a PASSWORD 'x'",
+    b"ALTER ROLE a PASSWORD 'y'",
+    b"SELECT 1; SELECT 2",
+    b"SELECT 3; SELECT 4",
+    b"SELEC 1",
+    b"SELEC 2",
+    b"",
 )
 
 
 @pytest.mark.parametrize("quarantined", [False, True])
 @pytest.mark.parametrize("role", ["developer", "migrator"])
-def test_texts_of_one_family_get_the_verdict_and_record_that_each_has(
+def test_texts_of_the_same_facts_get_the_verdict_and_record_that_each_has(
     role: str, quarantined: bool
 ) -> None:
     policy = judge_of("migrator").policy
     busy = Judge(policy, role)
-    for text in FAMILY * 2:
+    for text in SAME_FACTS * 2:
         known = busy.judge(text, quarantined=quarantined)
         fresh = Judge(policy, role).judge(text, quarantined=quarantined)
         assert known.decision == fresh.decision
         assert known.fragment == fresh.fragment
         assert known.statements == fresh.statements
+        assert known.analysis == fresh.analysis
+        assert known.copies_in == fresh.copies_in
+        assert (known.renames, known.executes) == (fresh.renames, fresh.executes)
         assert (known.kind, known.shadow, known.under, known.text) == (
             fresh.kind,
             fresh.shadow,
@@ -135,7 +153,7 @@ def test_texts_of_one_family_get_the_verdict_and_record_that_each_has(
         )
 
 
-def test_a_family_is_judged_apart_in_quarantine_and_in_another_judge() -> None:
+def test_the_same_facts_are_judged_apart_in_quarantine_and_in_another_judge() -> None:
     policy = judge_of("migrator").policy
     text = b"SELECT pg_sleep(1), a FROM t WHERE b = %d"
     judge = Judge(policy, "migrator")
