@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.turns]
 
 BRIEF = "select count(*) from generate_series(1, {})"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.turns]
 
 UNAVAILABLE = "58030"
 IN_NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")

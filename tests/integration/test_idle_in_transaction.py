@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(90)]
 
 HITS = 'pgwarden_limit_hits_total{limit="idle-in-transaction",role="developer"}'
 LIMIT_S = 2.0

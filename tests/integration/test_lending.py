@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import StartProxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(120)]
 
 ORDER = 17
 IN_TRANSACTION = re.compile(r"=\*> $")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Database
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(90)]
 
 HITS = 'pgwarden_limit_hits_total{limit="running-time",role="%s"}'
 LIMIT_S = 1.0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.fix_proxy import Proxy
 
 __all__ = ["start"]
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(90)]
 
 COUNTED = 'pgwarden_shadow_refusals_total{role="developer",rule="trial"}'
 
