@@ -46,21 +46,30 @@ name stays as it is written, which the strictest reading covers."""
 
 _AS_WRITTEN: Final = Resolved((), (), (), (), ())
 """Stands for: every name means what is written, and nothing else."""
-_HIDDEN: Final = "hidden"
-"""Name of the function that is told where an expression could not be read."""
+_NOBODY_KNOWS: Final = FunctionUse("", "hidden", Effect.UNKNOWN)
+"""What may be called where an expression is newer than our grammar, or too far behind
+the relation that is read."""
 
 
 class _Found:
-    """What was found behind some names, in order."""
+    """What was found behind some names, in order; `reads` is still to be opened."""
 
-    __slots__ = ("behind", "functions", "operators", "relations", "settings")
+    __slots__ = ("behind", "functions", "operators", "reads", "relations", "settings")
 
     def __init__(self) -> None:
         self.functions: dict[FunctionUse, None] = {}
         self.relations: dict[RelationUse, None] = {}
         self.behind: dict[RelationUse, None] = {}
+        self.reads: dict[tuple[str, str], Relation] = {}
         self.settings: dict[SettingChange, None] = {}
         self.operators: dict[tuple[str, str], None] = {}
+
+    def add(self, other: _Found) -> None:
+        """What another one found too, but for what is behind it."""
+        self.functions.update(other.functions)
+        self.relations.update(other.relations)
+        self.settings.update(other.settings)
+        self.operators.update(other.operators)
 
 
 class Resolver:
@@ -79,6 +88,7 @@ class Resolver:
         self._relations: dict[str, list[Relation]] = {}
         for relation in catalog.relations:
             self._relations.setdefault(relation.name, []).append(relation)
+        self._own_of: dict[tuple[str, str], _Found] = {}
         self._opened: dict[tuple[str, str], _Found] = {}
         self._bad_operators: dict[str, FunctionUse] = {}
         self._bad_types: dict[str, FunctionUse] = {}
@@ -126,6 +136,8 @@ class Resolver:
     def _resolved(self, facts: Facts) -> Resolved:
         found = _Found()
         self._names_of(facts, found)
+        for relation in found.reads.values():
+            self._put_behind(self._open(relation), found)
         resolved = Resolved(
             tuple(found.functions),
             tuple(found.relations),
@@ -142,7 +154,7 @@ class Resolver:
         )
         return _AS_WRITTEN if is_same else resolved
 
-    def _names_of(self, facts: Facts, found: _Found, depth: int = 0) -> None:
+    def _names_of(self, facts: Facts, found: _Found) -> None:
         for use in facts.functions:
             self._call(use, found)
         for _, name in facts.columns:
@@ -151,7 +163,7 @@ class Resolver:
         for schema, name in facts.operators:
             self._operator(schema, name, found)
         for relation in facts.relations:
-            self._relation(relation, found, depth)
+            self._relation(relation, found)
 
     # --- functions -----------------------------------------------------------
 
@@ -180,7 +192,7 @@ class Resolver:
         for each in hidden:
             if each.expression:
                 inner = _Found()
-                self._expression(each.expression, inner, MOST_DEPTH - 1)
+                self._query(f"SELECT {each.expression}", inner)
                 bad = [use for use in inner.functions if use.effect not in SAFE]
                 if bad:
                     found[each.name] = bad[0]
@@ -204,7 +216,7 @@ class Resolver:
 
     # --- relations -------------------------------------------------------------
 
-    def _relation(self, use: RelationUse, found: _Found, depth: int) -> None:
+    def _relation(self, use: RelationUse, found: _Found) -> None:
         if use.access is Access.CREATE:
             found.relations[use] = None
             return
@@ -216,52 +228,70 @@ class Resolver:
                 own = RelationUse(each.schema, each.name, use.access)
                 found.relations[own] = None
         for each in candidates:
-            inner = self._open(each, depth)
-            for hidden_call in inner.functions:
-                if hidden_call.effect is not Effect.NONE:
-                    found.functions[hidden_call] = None
-            found.settings.update(inner.settings)
-            found.operators.update(inner.operators)
-            for hidden in inner.relations:
-                if hidden.access is Access.READ_FOREIGN:
-                    found.relations[hidden] = None
-                else:
-                    found.behind[hidden] = None
+            found.reads[each.schema, each.name] = each
 
-    def _open(self, relation: Relation, depth: int) -> _Found:
-        """What reading it runs and reads besides itself."""
+    def _put_behind(self, inner: _Found, found: _Found) -> None:
+        for call in inner.functions:
+            if call.effect is not Effect.NONE:
+                found.functions[call] = None
+        found.settings.update(inner.settings)
+        found.operators.update(inner.operators)
+        for hidden in inner.relations:
+            if hidden.access is Access.READ_FOREIGN:
+                found.relations[hidden] = None
+            else:
+                found.behind[hidden] = None
+
+    def _open(self, relation: Relation) -> _Found:
+        """What reading it runs and reads besides itself, however far behind it.
+
+        Level by level, as views and policies may read each other in circles. Nothing is
+        kept before it is whole: a part of it would let through what the rest refuses.
+        """
         key = relation.schema, relation.name
         found = self._opened.get(key)
         if found is not None:
             return found
         found = _Found()
-        self._opened[key] = found  # a view that reads itself through a policy ends here
+        seen = {key}
+        level = [relation]
+        for _ in range(MOST_DEPTH):
+            behind = []
+            for each in level:
+                own = self._own(each)
+                found.add(own)
+                behind += [own.reads[name] for name in own.reads if name not in seen]
+                seen.update(own.reads)
+            level = behind
+        if level:
+            found.functions[_NOBODY_KNOWS] = None
+        self._opened[key] = found
+        return found
+
+    def _own(self, relation: Relation) -> _Found:
+        """What its definition and its row-level policies name."""
+        key = relation.schema, relation.name
+        found = self._own_of.get(key)
+        if found is not None:
+            return found
+        found = _Found()
         if relation.is_foreign:
             use = RelationUse(relation.schema, relation.name, Access.READ_FOREIGN)
             found.relations[use] = None
         if relation.schema not in SYSTEM_SCHEMAS and not relation.is_of_extension:
             if relation.definition:
-                self._query(relation.definition, found, depth + 1)
+                self._query(relation.definition, found)
             for policy in relation.policies:
-                self._expression(policy, found, depth + 1)
+                self._query(f"SELECT {policy}", found)
+        self._own_of[key] = found
         return found
 
-    def _expression(self, expression: str, found: _Found, depth: int) -> None:
-        self._query(f"SELECT {expression}", found, depth)
-
-    def _query(self, query: str, found: _Found, depth: int) -> None:
+    def _query(self, query: str, found: _Found) -> None:
         analysis = analyse(query.encode())
-        if analysis.trouble is not None or depth > MOST_DEPTH:
-            # Newer than our grammar, or endless: nobody knows what it calls.
-            found.functions[FunctionUse("", _HIDDEN, Effect.UNKNOWN)] = None
+        if analysis.trouble is not None:
+            found.functions[_NOBODY_KNOWS] = None
             return
         for facts in analysis.statements:
-            inner = _Found()
-            self._names_of(facts, inner, depth)
-            found.functions.update(inner.functions)
-            found.settings.update(inner.settings)
-            found.operators.update(inner.operators)
-            found.relations.update(inner.relations)
-            found.relations.update(inner.behind)
+            self._names_of(facts, found)
         for use in self._mentioned(query) if self.asks_text else ():
             found.functions[use] = None

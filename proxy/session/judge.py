@@ -61,7 +61,8 @@ class Judged:
         executes: whether it runs something prepared, which the text does not show.
         copies_in: whether a statement reads COPY data from the client.
         shadow: id of the rule in shadow that would refuse it, "" for none.
-        under: which policy decided, in what situation, and whether in quarantine.
+        under: which policy decided, in what situation, and whether in quarantine; ""
+            where none did, so that the next time decides anew.
     """
 
     __slots__ = (
@@ -207,7 +208,11 @@ class Judge:
                         prepared=prepared or _NOTHING_PREPARED,
                         quarantined=quarantined,
                     )
-                if len(text) <= CACHED_TEXT_BYTES and not judged.executes:
+                if (
+                    len(text) <= CACHED_TEXT_BYTES
+                    and judged.under
+                    and not judged.executes
+                ):
                     cache.offer(judged)
         return judged
 
@@ -251,8 +256,7 @@ class Judge:
             text, analysis, prepared=_NOTHING_PREPARED, quarantined=quarantined
         )
         around = around_text(judged.fragment, analysis.recorded_text)
-        # What failed inside is tried again.
-        if around is not None and judged.decision.rule != INTERNAL_ERROR:
+        if around is not None and judged.under:
             cache.verdicts.put(facts, _Verdict(judged, *around))
         return judged
 
@@ -287,6 +291,9 @@ class Judge:
             decision = internal_error()
         for facts in statements:
             copies_in = copies_in or _COPY_IN in facts.kinds
+        # What failed in our own code, or for want of memory, may succeed the next time.
+        failed = analysis.trouble is not None or decision.rule == INTERNAL_ERROR
+        under = "" if failed else self.under(quarantined=quarantined)
         recorded = analysis
         if executes:
             # The text does not show what runs; let the record's facts do.
@@ -301,7 +308,7 @@ class Judge:
             renames=renames,
             executes=executes,
             copies_in=copies_in,
-            under=self._under_quarantine if quarantined else self._under,
+            under=under,
         )
 
     def _decide(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from proxy.catalog.model import Catalog, Function, Hidden, Relation, decode, encode
@@ -221,3 +223,41 @@ def test_one_answer_whatever_was_asked_before() -> None:
         assert resolver.resolve(statements, text) == Resolver(known).resolve(
             statements, text
         )
+
+
+@pytest.mark.parametrize("first", ["orders", "people", "mine"])
+def test_relations_that_read_each_other_in_a_circle_show_all_of_it(first: str) -> None:
+    """A policy holds for some roles, and a view's owner may be free of it."""
+    known = catalog(
+        relations=(
+            table("orders", policies=("id IN (SELECT id FROM public.mine)",)),
+            view("mine", "SELECT id FROM public.people"),
+            table(
+                "people",
+                policies=("EXISTS (SELECT FROM public.orders)", "public.f(id)"),
+            ),
+        ),
+        functions=(function("f", is_stable=False),),
+    )
+    resolver = Resolver(known)
+    for name in (first, "orders", "people", "mine"):
+        text = f"SELECT * FROM {name}".encode()
+        (facts,) = resolver.resolve(analyse(text).statements, text)
+        assert facts.functions == (FunctionUse("public", "f", Effect.VOLATILE),), name
+        assert {use.name for use in facts.behind} == {"orders", "people", "mine"}
+
+
+def test_a_look_behind_a_view_that_fails_is_not_kept_half_done() -> None:
+    broken: Any = b"no text"
+    known = catalog(
+        relations=(
+            view("report", "SELECT public.f() FROM public.broken"),
+            view("broken", broken),
+        ),
+        functions=(function("f", is_stable=False),),
+    )
+    resolver = Resolver(known)
+    statements = analyse(b"TABLE report").statements
+    for _ in range(3):
+        with pytest.raises((AttributeError, TypeError)):
+            resolver.resolve(statements, b"")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from proxy.session import judge as judging
 from proxy.session.judge import Judge, Judged
+from proxy.sql import parse as parsing
 from proxy.sql.analyse import analyse
 from tests.unit.session.playbook import judge_of
 
@@ -161,3 +163,36 @@ def test_the_same_facts_are_judged_apart_in_quarantine_and_in_another_judge() ->
     assert judge.judge(text % 2, quarantined=True).decision.rule == (
         Judge(policy, "migrator").judge(text % 3, quarantined=True).decision.rule
     )
+
+
+@pytest.mark.parametrize("text", [b"SELECT a FROM t WHERE b = 1", b"TABLE t", b"BEGIN"])
+def test_a_verdict_that_failed_inside_holds_for_that_time_alone(text: bytes) -> None:
+    policy = judge_of("developer").policy
+    judge = Judge(policy, "developer")
+    roles: dict[str, Any] = policy._roles
+    whole = roles["developer"]
+    roles["developer"] = object()
+    try:
+        for _ in range(3):
+            failed = judge.judge(text)
+            assert not failed.decision.allowed
+            assert failed.decision.rule == "internal-error"
+            assert failed.under != judge.under(quarantined=False), "a Bind asks again"
+    finally:
+        roles["developer"] = whole
+    assert judge.judge(text).decision.allowed
+    assert judge.judge(text.replace(b"1", b"2")).decision.allowed
+    assert judge.judge(text).under == judge.under(quarantined=False)
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, ValueError])
+def test_a_text_that_was_too_much_for_once_is_read_anew(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    text = f"SELECT {error.__name__} FROM t WHERE b = 1".encode()
+    with monkeypatch.context() as broken:
+        broken.setattr(parsing, "_parse", Mock(side_effect=error))
+        assert not kept(judge, text).decision.allowed
+        assert not kept(judge, text.replace(b"1", b"2")).decision.allowed
+    assert judge.judge(text).decision.allowed
+    assert judge.judge(text.replace(b"1", b"2")).decision.allowed
