@@ -100,7 +100,8 @@ class Catalog(Struct, frozen=True, gc=False):
         server_version: as the server reports it, "17.10".
         functions: see `Function`.
         operators: operators outside pg_catalog.
-        types: casts outside pg_catalog and domains, by the type's name.
+        types: casts outside pg_catalog, domains, and what has a domain in it, by the
+            type's name.
         relations: everything that can be read from, the system's included.
         format: see `FORMAT`.
     """

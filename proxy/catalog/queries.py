@@ -123,6 +123,28 @@ ORDER BY 1, 2, 3, 4
 """
 
 TYPES: Final = """
+WITH RECURSIVE contains AS MATERIALIZED (
+    SELECT t.typbasetype AS part, t.oid AS whole
+    FROM pg_catalog.pg_type t WHERE t.typbasetype <> 0
+    UNION ALL
+    SELECT t.typelem, t.oid FROM pg_catalog.pg_type t WHERE t.typelem <> 0
+    UNION ALL
+    SELECT a.atttypid, c.reltype
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    WHERE a.attrelid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
+        AND c.reltype <> 0
+    UNION ALL
+    SELECT r.rngsubtype, r.rngtypid FROM pg_catalog.pg_range r
+    UNION ALL
+    SELECT r.rngtypid, r.rngmultitypid FROM pg_catalog.pg_range r
+), checked AS (
+    SELECT k.oid AS check, k.contypid AS type
+    FROM pg_catalog.pg_constraint k
+    WHERE k.contypid <> 0 AND k.contype = 'c' AND k.oid >= 16384
+    UNION
+    SELECT c.check, x.whole FROM checked c JOIN contains x ON x.part = c.type
+)
 SELECT n.nspname::pg_catalog.text AS schema,
     t.typname::pg_catalog.text AS name,
     pn.nspname::pg_catalog.text AS function_schema,
@@ -137,12 +159,14 @@ WHERE c.oid >= 16384
 UNION
 SELECT n.nspname::pg_catalog.text, t.typname::pg_catalog.text, '', '',
     pg_catalog.pg_get_expr(k.conbin, 0)
-FROM pg_catalog.pg_constraint k
-JOIN pg_catalog.pg_type t ON t.oid = k.contypid
+FROM checked c
+JOIN pg_catalog.pg_constraint k ON k.oid = c.check
+JOIN pg_catalog.pg_type t ON t.oid = c.type
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-WHERE k.contype = 'c' AND k.oid >= 16384
 ORDER BY 1, 2, 3, 4, 5
 """
+"""A domain's CHECK is evaluated for every type that the domain is a part of: a domain
+over it, arrays, composite types, rows of tables, ranges."""
 
 RELATIONS: Final = """
 WITH RECURSIVE foreign_too AS (

@@ -93,7 +93,10 @@ class Resolver:
         self._bad_operators: dict[str, FunctionUse] = {}
         self._bad_types: dict[str, FunctionUse] = {}
         self._bad_operators = self._dangerous(catalog.operators)
-        self._bad_types = self._dangerous(catalog.types)
+        known = -1
+        while len(self._bad_types) > known:  # one domain's CHECK may name another
+            known = len(self._bad_types)
+            self._bad_types = self._dangerous(catalog.types)
         self._operators = {(each.schema, each.name) for each in catalog.operators}
         self._answers: Generations[object, Resolved] = Generations(REMEMBERED)
 
@@ -189,11 +192,15 @@ class Resolver:
     def _dangerous(self, hidden: Iterable[Hidden]) -> dict[str, FunctionUse]:
         """By the name of an operator or type, what its use would call."""
         found: dict[str, FunctionUse] = {}
+        checks: dict[str, list[FunctionUse]] = {}  # one may be that of many types
         for each in hidden:
             if each.expression:
-                inner = _Found()
-                self._query(f"SELECT {each.expression}", inner)
-                bad = [use for use in inner.functions if use.effect not in SAFE]
+                bad = checks.get(each.expression)
+                if bad is None:
+                    inner = _Found()
+                    self._query(f"SELECT {each.expression}", inner)
+                    bad = [use for use in inner.functions if use.effect not in SAFE]
+                    checks[each.expression] = bad
                 if bad:
                     found[each.name] = bad[0]
             elif not self._effects.is_safe(each.function_schema, each.function):

@@ -53,6 +53,8 @@ class Trap(NamedTuple):
     """It changes the world on a bare server."""
 
 
+CHECKED = "CREATE DOMAIN public.checked AS text CHECK (helpers.strike(VALUE) = 1); "
+
 TRAPS = [
     Trap("a volatile function", "", "SELECT helpers.strike('x')"),
     Trap(
@@ -147,6 +149,37 @@ TRAPS = [
         "a domain's CHECK",
         "CREATE DOMAIN public.checked AS text CHECK (helpers.strike(VALUE) = 1)",
         "SELECT 'x'::checked",
+    ),
+    Trap(
+        "a domain over a domain with a CHECK",
+        CHECKED + "CREATE DOMAIN public.again AS checked",
+        "SELECT 'x'::again",
+    ),
+    Trap(
+        "an array of a domain, by the name of the array's type",
+        CHECKED + "",
+        "SELECT '{x}'::_checked",
+    ),
+    Trap(
+        "a composite type with a domain in it",
+        CHECKED + "CREATE TYPE public.pair AS (a int, b checked)",
+        "SELECT '(1,x)'::pair",
+    ),
+    Trap(
+        "a table's row with an array of a domain in it",
+        CHECKED + "CREATE TABLE kept (a checked[])",
+        "SELECT * FROM json_populate_record(NULL::kept, '{\"a\":[1]}')",
+    ),
+    Trap(
+        "a domain whose CHECK names another",
+        CHECKED + "CREATE DOMAIN public.above AS text CHECK (VALUE::checked <> ''); "
+        "CREATE DOMAIN public.top AS text CHECK (VALUE::above <> '')",
+        "SELECT 'x'::top",
+    ),
+    Trap(
+        "a range of a domain",
+        CHECKED + "CREATE TYPE public.span AS RANGE (SUBTYPE = checked)",
+        "SELECT '[a,b]'::span",
     ),
     Trap(
         "a row-level policy",
