@@ -1,7 +1,7 @@
 """Texts that differ in one place: literals there, and what only looks like one.
 
-A verdict is kept for all texts that differ in nothing but literals. Used by
-`test_families` here and by the one of `tests/oracle`.
+A verdict is kept by the facts that it was given on, which texts with other literals
+have too. Used by `test_kept_verdicts`, here and in `tests/oracle`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What passes because of other literals is run for real, and does no more than read.
 
-The judge has seen every text of a family before, so no verdict is a text's own. What it
+The judge has seen all the texts before, so a verdict is seldom a text's own. What it
 lets a developer send runs as superuser in a READ ONLY transaction on each major: no
 25006, no transaction id, no lock above ACCESS SHARE. `tests/unit/session` holds the
 verdicts themselves against those that each text gets alone.
@@ -35,7 +35,7 @@ SETUP = """
 READ_ONLY = "25006"
 
 
-def test_what_a_family_lets_pass_only_reads(shop: Database) -> None:
+def test_what_passes_only_reads(shop: Database) -> None:
     shop.execute(SETUP)
     path = policy_path("production")
     policy = Policy(load(path.read_text("utf-8"), source=str(path)))
@@ -44,11 +44,8 @@ def test_what_a_family_lets_pass_only_reads(shop: Database) -> None:
     random.Random(0).shuffle(texts)
     for text in texts:
         judge.judge(text)
-    passed = [
-        text
-        for text in texts
-        if (judged := judge.judge(text)).decision.allowed and judged.analysis.family
-    ]
+    passed = [text for text in texts if judge.judge(text).decision.allowed]
+    passed = [text for text in passed if not text.startswith(b"SET")]
     assert len(passed) > 1500
     ended: Counter[str] = Counter()
     with psycopg.connect(shop.dsn, autocommit=True) as superuser:
