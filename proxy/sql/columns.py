@@ -49,11 +49,14 @@ class Columns(Struct, frozen=True):
         ranges: its relations, CTE references included.
         names: (qualifier, column) pairs; the qualifier is "" where none is written.
         derived: aliases of sub-selects and functions: what they give was named inside.
+        wide: aliases of joins, and OLD, NEW and EXCLUDED, which may stand for every
+            relation.
     """
 
     ranges: tuple[Range, ...]
     names: frozenset[tuple[str, str]]
     derived: frozenset[str]
+    wide: frozenset[str]
 
     def of(self, wanted: Range) -> Iterator[str]:
         """The columns that may be of this relation, by name; `ALL` for all of them."""
@@ -61,6 +64,8 @@ class Columns(Struct, frozen=True):
             yield ALL
         elsewhere = {each.alias for each in self.ranges} | self.derived
         elsewhere.discard(wanted.alias)
+        # One alias may stand for several things: a statement has many scopes.
+        elsewhere -= self.wide
         for qualifier, name in self.names:
             if qualifier not in elsewhere:
                 yield name
@@ -103,7 +108,10 @@ class _Walk:
                 for each in ranges:
                     each.is_whole = each.is_whole or each.alias == name
         return Columns(
-            tuple(ranges), frozenset(self._names), frozenset(self._derived - set(rows))
+            tuple(ranges),
+            frozenset(self._names),
+            frozenset(self._derived - set(rows)),
+            frozenset(self._wide),
         )
 
     def _meant_by(
@@ -111,8 +119,9 @@ class _Walk:
     ) -> Iterable[Range]:
         if not qualifier:
             return scope
+        if qualifier in self._wide:
+            return ranges
         own = [each for each in ranges if each.alias == qualifier]
-        # The alias of a join stands for all that is joined.
         return own or ([] if qualifier in self._derived else ranges)
 
     def _walk(self, statement: Node) -> None:
@@ -169,7 +178,7 @@ class _Walk:
 
     def _join(self, body: Node) -> None:
         below = self._from([body[side] for side in ("larg", "rarg") if side in body])
-        if body.get("isNatural"):
+        if body.get("isNatural") or body.get("alias", {}).get("colnames"):
             for each in below:
                 each.is_whole = True
         for name in body.get("usingClause", ()):
@@ -177,6 +186,11 @@ class _Walk:
         for key in ("alias", "join_using_alias"):
             if body.get(key):
                 self._wide.add(body[key]["aliasname"])
+
+    def _returning(self, body: Node) -> None:
+        self._wide.update(("old", "new"))
+        for option in body.get("options", ()):
+            self._wide.add(option["ReturningOption"]["value"])
 
     # --- columns ---------------------------------------------------------------
 
@@ -217,6 +231,8 @@ class _Walk:
     def _insert(self, body: Node) -> None:
         self._write(body, Access.INSERT, _targets(body.get("cols", ())) or [ALL])
         conflict = body.get("onConflictClause", {})
+        if conflict:
+            self._wide.add("excluded")
         self._write(body, Access.UPDATE, _targets(conflict.get("targetList", ())))
 
     def _update(self, body: Node) -> None:
@@ -258,6 +274,7 @@ _HANDLERS: Final = {
     "RangeTableFunc": _Walk._aliased,  # noqa: SLF001
     "JsonTable": _Walk._aliased,  # noqa: SLF001
     "JoinExpr": _Walk._join,  # noqa: SLF001
+    "returningClause": _Walk._returning,  # noqa: SLF001
     "SelectStmt": _Walk._select,  # noqa: SLF001
     "larg": _Walk._select,  # noqa: SLF001
     "rarg": _Walk._select,  # noqa: SLF001

@@ -106,6 +106,19 @@ LEAKS = [
     "SELECT * FROM (VALUES (1)) v (n), hr.users",
     "SELECT DISTINCT ON (email) email FROM hr.users",
     'SELECT U&"em\\0061il" FROM hr.users',
+    "SELECT c FROM (hr.free CROSS JOIN hr.users) AS j (x, y, a, b, c)",
+    "SELECT c FROM (hr.free CROSS JOIN (hr.users CROSS JOIN hr.logins) AS k (a, b, c))",
+    "SELECT j.email FROM (hr.users u CROSS JOIN hr.logins l (x, y, z)) AS j "
+    "WHERE EXISTS (SELECT FROM (SELECT 1) AS j)",
+    "SELECT j.email FROM (hr.users u CROSS JOIN hr.logins l (x, y, z)) AS j, "
+    "(SELECT FROM hr.free AS j) q",
+    "SELECT j.* FROM (hr.users u CROSS JOIN hr.logins l) AS j (a, b, c) "
+    "WHERE EXISTS (SELECT FROM (SELECT 1) AS j)",
+    "SELECT j.* FROM (hr.users u CROSS JOIN hr.logins l (x, y, z)) AS j "
+    "WHERE EXISTS (SELECT FROM hr.free AS j)",
+    "SELECT j FROM (hr.users u CROSS JOIN hr.logins l (x, y, z)) AS j "
+    "WHERE EXISTS (SELECT FROM hr.free AS j)",
+    "SELECT (j).email FROM (hr.users u CROSS JOIN hr.logins l (x, y, z)) AS j",
 ]
 INFERS = [
     # Nothing comes back but what can be told from it.
