@@ -127,15 +127,19 @@ class Logins:
         own = next((rule.way for rule in around if rule.fits_role(knock.role)), None)
         return Ways(own or _NOWHERE, _stranger(around), self._hint)
 
-    def ways_of(self, identity: str, role: str) -> list[Way]:
-        """Every way that a client of this name could take, wherever it comes from."""
+    def ways_of(self, identity: str | None, role: str) -> list[Way]:
+        """Every way that a client of this name could take, wherever it comes from.
+
+        Without a name, that somebody with this role could.
+        """
         if self._rules is None:
             return [BY_PASSWORD]
         found: list[Way] = []
         for rule in self._rules:
-            if rule.fits_name(identity) and rule.fits_role(role):
+            is_theirs = identity is None or rule.fits_name(identity)
+            if is_theirs and rule.fits_role(role):
                 found.append(rule.way)
-                if rule.is_for_any_client:
+                if rule.is_for_any_client(identity):
                     break
         return found
 
@@ -222,10 +226,11 @@ class _Rule:
             return "networks"
         return ""
 
-    @property
-    def is_for_any_client(self) -> bool:
-        """Whether it fits whatever database, network and TLS a client has."""
-        return self._databases is None and self._networks is None and self._tls is None
+    def is_for_any_client(self, identity: str | None) -> bool:
+        """Whether it fits whatever else a client of this name, or of any, has."""
+        is_anywhere = self._databases is None and self._networks is None
+        is_any_name = identity is not None or self._identities is None
+        return is_anywhere and is_any_name and self._tls is None
 
     def fits_name(self, identity: str) -> bool:
         """Whether the name fits."""
