@@ -53,7 +53,9 @@ def add(
     Examples: pgwarden identity add ana --role developer --expires-in 90d; pgwarden
     identity add ci --role migrator --no-password --certificate dns=ci.example.com
     """
-    values = {"name": name, "role": role, **traits}
+    # Of somebody else by this name, who was removed a moment ago, no session goes on.
+    since = datetime.now(UTC)
+    values = {"name": name, "role": role, **traits, "sessions_since": since}
     change = by("identity.add", name, **_words({"role": role, **traits}))
     if has_none:
         wish.none()
@@ -136,7 +138,9 @@ def disable(
     roster: Roster,
 ) -> None:
     """Let somebody in no more, and end their sessions within two seconds."""
-    _edit_one(roster, by("identity.disable", name), {"disabled": True})
+    # Enabled again at once, it was nothing that a server had to see.
+    changed = {"disabled": True, "sessions_since": datetime.now(UTC)}
+    _edit_one(roster, by("identity.disable", name), changed)
 
 
 @taking(roster=options.roster)

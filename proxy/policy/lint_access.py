@@ -104,5 +104,6 @@ def _lengths(lent: Lendable) -> Iterator[tuple[Path, str]]:
     if seconds(lent.longest) < SHORTEST_LOAN_S:
         yield (
             ("longest",),
-            f"for {lent.longest} at most, and a loan is for {SHORTEST_LOAN_S}s at least",
+            f"for {lent.longest} at most, and a loan is for {SHORTEST_LOAN_S}s at "
+            "least",
         )
