@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from proxy.policy.model import Lendable
 
+ITSELF: Final = "pgwarden"
+"""Who has taken a step that nobody took."""
 SHORTEST_REASON: Final = 8
 """Letters: "INC-42" alone says nothing to who reviews it."""
 
@@ -281,6 +283,21 @@ def lapse(grant: Grant, now: datetime) -> Grant:
         return grant
     state = State.EXPIRED if grant.state is State.PENDING else State.ENDED
     return replace(grant, state=state, closed_at=now)
+
+
+def lost(grant: Grant, now: datetime) -> Grant:
+    """The state of it now that who asked is not who they were.
+
+    For good: whoever is let in again later asks again.
+    """
+    is_pending = grant.state is State.PENDING
+    return replace(
+        grant,
+        state=State.WITHDRAWN if is_pending else State.REVOKED,
+        closed_at=now,
+        closed_by=ITSELF,
+        note=f'"{grant.identity}" was disabled, removed or changed',
+    )
 
 
 def still_lent(

@@ -43,6 +43,8 @@ UNREACHED_S: Final = 30.0
 """A store that is restarted is back by then."""
 NEVER_LENT_KEPT: Final = timedelta(days=30)
 """The audit log keeps them for ever; the store only what people still look for."""
+LOST_AFTER_S: Final = 5.0
+"""A request may come from a worker that learnt of the identity before this one."""
 Event = tuple[str, Grant]
 
 
@@ -146,11 +148,15 @@ class Lending:
     async def take_step(self, actor: Actor, name: str, args: tuple[str, ...]) -> Grant:
         """Carry out a command, and return what has become of the grant.
 
+        Whoever is out may have a moment left before their session ends.
+
         Raises:
             AccessRefused: it is not allowed.
             StoreUnavailable: the store can't be written.
             ConfigError: there is another store in its place.
         """
+        if self.role_of(actor.name) != actor.role:
+            raise AccessRefused("out", f'"{actor.name}" may not act any more')
         await self._lapse()
         async with self._store.changing() as connection:
             live = await kept.read_live(connection)
@@ -203,20 +209,39 @@ class Lending:
                 raise AccessRefused("unknown", f'there is no command "{name}"')
 
     async def _lapse(self) -> None:
-        """Write down that the time of some is over; one worker does, and tells."""
-        if not any(each.is_due(self.now) for each in self.grants.values()):
+        """Write down what is over by itself; one worker does, and tells."""
+        if not any(self._lapsed(each) is not each for each in self.grants.values()):
             return
         done: list[Event] = []
         async with self._store.changing() as connection:
             for known in await kept.read_live(connection):
-                grant = steps.lapse(known, self.now)
+                grant = self._lapsed(known)
                 if grant is not known:
                     await kept.replace(connection, grant)
-                    await note(connection, _change("pgwarden", grant.state, grant))
+                    await note(connection, _change(steps.ITSELF, grant.state, grant))
                     done.append((grant.state, grant))
         await self.read()
         for event, grant in done:
             self.on_event(event, grant)
+
+    def _lapsed(self, grant: Grant) -> Grant:
+        """What it is by now; the same where time and people have left it as it was."""
+        if self._is_lost(grant):
+            return steps.lost(grant, self.now)
+        return steps.lapse(grant, self.now)
+
+    def _is_lost(self, grant: Grant) -> bool:
+        """Whether who asked is out, or another by now, as far as is known for sure."""
+        if grant.state not in {State.PENDING, State.ACTIVE}:
+            return False
+        if (self.now - grant.requested_at).total_seconds() < LOST_AFTER_S:
+            return False
+        # A file knows those of this pgwarden; the store may be that of several.
+        server = self._server
+        is_known = server.identities.find(grant.identity) is not None
+        if not is_known and server.settings.identities is not None:
+            return False
+        return self.role_of(grant.identity) != grant.own_role
 
     # --- knowing -------------------------------------------------------------
 

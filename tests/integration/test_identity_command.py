@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -135,3 +137,26 @@ def test_who_has_only_a_certificate_comes_in_by_nothing_else(door: Door) -> None
     made = command(door, "rotate", "dev", "--now").split()[-1]
     eventually(lambda: not told(door, "dev", None, made))
     assert told(door, "dev", None, "right")
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(120)
+def test_of_two_passwords_the_old_one_ends_by_itself(door: Door) -> None:
+    """Nothing is read again at that moment; a rotation with --now leaves no overlap."""
+    new = command(door, "rotate", "dev", "--overlap", "8s").split()[-1]
+    eventually(lambda: not told(door, "dev", None, new))
+    until = datetime.fromisoformat(_shown(door, "dev")["old_password_until"])
+    if datetime.now(UTC) < until - timedelta(seconds=2):
+        assert not told(door, "dev", None, "right")
+    eventually(lambda: told(door, "dev", None, "right"), 20)
+    assert datetime.now(UTC) > until
+    assert not told(door, "dev", None, new)
+    newest = command(door, "rotate", "dev", "--now").split()[-1]
+    eventually(lambda: not told(door, "dev", None, newest))
+    for word in ("right", new):
+        assert "password authentication failed" in told(door, "dev", None, word)
+
+
+def _shown(door: Door, name: str) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(command(door, "show", name, "--json"))
+    return shown

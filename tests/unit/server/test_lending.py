@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -55,7 +56,7 @@ class Worker:
                 [Identity("dana", "developer", ()), Identity("lea", "lead", ())]
             ),
             settings=SimpleNamespace(
-                upstream=SimpleNamespace(logins=dict.fromkeys(logins))
+                identities=None, upstream=SimpleNamespace(logins=dict.fromkeys(logins))
             ),
             links={},
             metrics=self.metrics,
@@ -66,6 +67,11 @@ class Worker:
         self.lending = Lending(
             cast("Server", self.server), store, problem=lambda: self.problem
         )
+
+    def people(self, **changed: Identity | None) -> None:
+        """These are others from now on, or gone."""
+        known = {each.name: each for each in self.server.identities} | changed
+        self.server.identities = Identities([each for each in known.values() if each])
 
     def passes(self, seconds: float) -> None:
         self.clock_s += seconds
@@ -141,6 +147,126 @@ async def test_what_is_over_is_written_down_once(worker: Worker, store: Store) -
         ("access.approved", "lea"),
         ("access.ended", "pgwarden"),
     ]
+
+
+OUT = Identity("dana", "developer", (), disabled=True)
+
+
+@pytest.mark.parametrize(
+    "dana",
+    [
+        OUT,
+        Identity("dana", "lead", ()),
+        Identity("dana", "developer", (), valid_until=datetime(2026, 1, 1, tzinfo=UTC)),
+        None,
+    ],
+)
+async def test_whoever_is_out_for_a_moment_has_lost_it_for_good(
+    worker: Worker, dana: Identity | None
+) -> None:
+    """Neither who is enabled again nor another person of that name has it then."""
+    told: list[str] = []
+    worker.lending.on_event = lambda event, _grant: told.append(event)
+    lent = await worker.lend()
+    worker.passes(6)
+    back = worker.server.identities.find("dana")
+    worker.people(dana=dana)
+    await worker.lending._lapse()
+    worker.people(dana=back)
+    assert worker.role == "developer"
+    grant = worker.lending.grants[lent]
+    assert (grant.state, grant.closed_by) == (State.REVOKED, "pgwarden")
+    assert grant.is_unreviewed
+    assert told == ["requested", "approved", "revoked"]
+
+
+async def test_a_request_is_lost_with_who_asked(worker: Worker) -> None:
+    """Approved after they are back, it would be somebody else's wish."""
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    worker.passes(6)
+    back = worker.server.identities.find("dana")
+    worker.people(dana=OUT)
+    with pytest.raises(AccessRefused, match="is withdrawn already"):
+        await worker.lending.take_step(LEA, "approve", (grant.id,))
+    worker.people(dana=back)
+    with pytest.raises(AccessRefused, match="is withdrawn already"):
+        await worker.lending.take_step(LEA, "approve", (grant.id,))
+    assert worker.role == "developer"
+
+
+async def test_who_is_only_not_in_this_file_has_lost_nothing(worker: Worker) -> None:
+    """Of two pgwardens with one store, each has a file of its own."""
+    await worker.lend()
+    worker.passes(6)
+    worker.server.settings.identities = "identities.yaml"
+    dana = worker.server.identities.find("dana")
+    worker.people(dana=None)
+    await worker.lending._lapse()
+    worker.people(dana=dana)
+    assert worker.role == "writer"
+    worker.people(dana=OUT)
+    await worker.lending._lapse()
+    worker.people(dana=dana)
+    assert worker.role == "developer"
+
+
+@pytest.mark.parametrize(
+    "lea",
+    [
+        Identity("lea", "lead", (), disabled=True),
+        Identity("lea", "developer", ()),
+        Identity("lea", "lead", (), valid_until=datetime(2026, 1, 1, tzinfo=UTC)),
+        None,
+    ],
+)
+async def test_who_is_out_takes_no_step_in_the_moment_that_is_left(
+    worker: Worker, lea: Identity | None
+) -> None:
+    """A session ends within two seconds; an approval takes one."""
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    worker.people(lea=lea)
+    for name in ("approve", "deny", "revoke"):
+        with pytest.raises(AccessRefused, match='"lea" may not act any more'):
+            await worker.lending.take_step(LEA, name, (grant.id,))
+    assert worker.lending.grants[grant.id].state is State.PENDING
+
+
+async def test_two_workers_count_one_person_once(worker: Worker, store: Store) -> None:
+    """And two who approve at once lend it once."""
+    two = POLICY.replace("approvers: lead", "approvers: lead, approvals: 2")
+    policy = Policy(load(two, source="p"))
+    other = Worker(store, "reader", "writer")
+    for each in (worker, other):
+        each.server.policy = policy
+        each.people(leo=Identity("leo", "lead", ()))
+    asked = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    found = await asyncio.gather(
+        worker.lending.take_step(LEA, "approve", (asked.id,)),
+        other.lending.take_step(LEA, "approve", (asked.id,)),
+        return_exceptions=True,
+    )
+    (refused,) = [each for each in found if isinstance(each, AccessRefused)]
+    assert refused.rule == "access.approved-twice"
+    assert worker.role == "developer"
+    leo = Actor("leo", "lead")
+    found = await asyncio.gather(
+        worker.lending.take_step(leo, "approve", (asked.id,)),
+        other.lending.take_step(leo, "approve", (asked.id,)),
+        return_exceptions=True,
+    )
+    (refused,) = [each for each in found if isinstance(each, AccessRefused)]
+    assert refused.rule == "access.too-late"
+    await worker.lending.read()
+    assert worker.role == "writer"
+
+
+async def test_a_clock_that_is_set_back_revives_no_request(worker: Worker) -> None:
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    worker.passes(3600)
+    await worker.lending._lapse()
+    worker.wall_s -= 7200
+    with pytest.raises(AccessRefused, match="is expired already"):
+        await worker.lending.take_step(LEA, "approve", (grant.id,))
 
 
 async def test_while_the_store_can_not_be_reached(worker: Worker) -> None:
