@@ -21,7 +21,7 @@ from proxy.cli.main import app
 from proxy.doctor.checks_code import EXTENSIONS
 from proxy.doctor.checks_roles import PREDEFINED
 from proxy.doctor.findings import KINDS
-from proxy.doctor.script import roles_script
+from proxy.doctor.script import roles_script, writer_script
 from proxy.exposition import reference_page
 from proxy.policy import model as policy
 from proxy.settings import Settings
@@ -360,10 +360,10 @@ def _row(*cells: str | None) -> str:
 
 
 def main() -> None:
-    """Write the pages, and the script that `doctor --fix-sql` prints."""
-    (FOLDER.parents[1] / "deploy" / "roles.sql").write_text(
-        roles_script(), encoding="utf-8"
-    )
+    """Write the pages, and the scripts that `doctor --fix-sql` prints."""
+    deploy = FOLDER.parents[1] / "deploy"
+    (deploy / "roles.sql").write_text(roles_script(), encoding="utf-8")
+    (deploy / "writer.sql").write_text(writer_script(), encoding="utf-8")
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 

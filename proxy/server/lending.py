@@ -20,7 +20,7 @@ import structlog
 from proxy.access import lending as steps
 from proxy.access.grant import Actor, Grant, State, id_of
 from proxy.access.said import AccessRefused, checked_id, unknown
-from proxy.errors import ConfigError
+from proxy.errors import GATE_UNSATISFIED, ConfigError
 from proxy.server.desk import Desk
 from proxy.server.lent_end import end_lent
 from proxy.server.lent_news import greeting, tell_sessions
@@ -161,6 +161,7 @@ class Lending:
         async with self._store.changing() as connection:
             live = await kept.read_live(connection)
             if name == "request_access":
+                self._check_login(args[0])
                 grant = steps.request(
                     self.lent,
                     actor,
@@ -184,6 +185,19 @@ class Lending:
         await self.read()
         self.on_event(event, grant)
         return grant
+
+    def _check_login(self, role: str) -> None:
+        """Say what is missing where the policy lends a role and the settings can't."""
+        policy = self._server.policy
+        if role in policy.document.model.access.roles and role not in self.lent:
+            raise AccessRefused(
+                "not-lendable",
+                f'role "{role}" is not lent here yet: pgwarden has no upstream login '
+                f'"{policy.role(role).upstream}"',
+                hint="its operator makes one with deploy/writer.sql, and names it in "
+                'the settings under "upstream.logins"',
+                sqlstate=GATE_UNSATISFIED,
+            )
 
     def _next(
         self,

@@ -285,8 +285,9 @@ async def test_while_the_store_can_not_be_reached(worker: Worker) -> None:
 
 async def test_without_the_login_nothing_is_lent(store: Store) -> None:
     worker = Worker(store, "reader")
-    with pytest.raises(AccessRefused, match='role "writer" is not lent'):
+    with pytest.raises(AccessRefused, match='no upstream login "writer"') as caught:
         await worker.lend()
+    assert "deploy/writer.sql" in caught.value.hint
 
 
 async def test_a_step_that_is_refused_changes_nothing(
