@@ -167,6 +167,19 @@ class Identity:
             return f"the identity was valid until {self.valid_until.isoformat()}"
         return ""
 
+    def shared_proof(self, other: Identity) -> str:
+        """By what whoever can come in as one can as the other, too; "" for nothing.
+
+        Of tokens: unless their issuer says the identity's name (`identity_claim`).
+        """
+        if set(self.secrets) & set(other.secrets):
+            return "password"
+        if self.certificate is not None and self.certificate == other.certificate:
+            return "certificate"
+        if self.token is not None and self.token == other.token:
+            return "token"
+        return ""
+
     def may_come_from(self, address: str) -> bool:
         """Whether the client's address lies in one of the identity's networks."""
         if not self.networks:

@@ -24,6 +24,7 @@ from proxy.errors import GATE_UNSATISFIED, ConfigError
 from proxy.server.desk import Desk
 from proxy.server.lent_end import end_lent
 from proxy.server.lent_news import greeting, tell_sessions
+from proxy.server.lent_people import People
 from proxy.store import grants as kept
 from proxy.store.engine import Change, StoreUnavailable, note
 
@@ -43,8 +44,8 @@ UNREACHED_S: Final = 30.0
 """A store that is restarted is back by then."""
 NEVER_LENT_KEPT: Final = timedelta(days=30)
 """The audit log keeps them for ever; the store only what people still look for."""
-LOST_AFTER_S: Final = 5.0
-"""A request may come from a worker that learnt of the identity before this one."""
+FOUR_EYES: Final = frozenset({"approve", "deny", "review"})
+"""Steps that nobody takes on what they asked for."""
 Event = tuple[str, Grant]
 
 
@@ -68,6 +69,7 @@ class Lending:
             problem: why the store can't be reached now, "" if it can.
         """
         self._server = server
+        self._people = People(server)
         self._store = store
         self._problem = problem
         self._unreached_since_s: float | None = None
@@ -95,13 +97,6 @@ class Lending:
     def now(self) -> datetime:
         """The time on the wall."""
         return datetime.fromtimestamp(self._server.now(), UTC)
-
-    def role_of(self, name: str) -> str | None:
-        """The role of an identity that may log in now; see `Roster`."""
-        identity = self._server.identities.find(name)
-        if identity is None or identity.unusable_reason(self.now):
-            return None
-        return identity.role
 
     def role_for(self, name: str, own_role: str) -> tuple[str, str]:
         """The role that somebody's new session gets, and the grant that gives it."""
@@ -155,8 +150,7 @@ class Lending:
             StoreUnavailable: the store can't be written.
             ConfigError: there is another store in its place.
         """
-        if self.role_of(actor.name) != actor.role:
-            raise AccessRefused("out", f'"{actor.name}" may not act any more')
+        self._people.check_in(actor)
         await self._lapse()
         async with self._store.changing() as connection:
             live = await kept.read_live(connection)
@@ -208,10 +202,12 @@ class Lending:
         live: list[Grant],
     ) -> Grant:
         said, now = (more[0] if more else ""), self.now
+        if name in FOUR_EYES:
+            self._people.check_person(actor, grant)
         match name:
             case "approve":
                 return steps.approve(
-                    self.lent, grant, actor, now=now, live=live, roster=self
+                    self.lent, grant, actor, now=now, live=live, roster=self._people
                 )
             case "deny":
                 return steps.deny(self.lent, grant, actor, note=said, now=now)
@@ -240,22 +236,9 @@ class Lending:
 
     def _lapsed(self, grant: Grant) -> Grant:
         """What it is by now; the same where time and people have left it as it was."""
-        if self._is_lost(grant):
+        if self._people.has_lost(grant):
             return steps.lost(grant, self.now)
         return steps.lapse(grant, self.now)
-
-    def _is_lost(self, grant: Grant) -> bool:
-        """Whether who asked is out, or another by now, as far as is known for sure."""
-        if grant.state not in {State.PENDING, State.ACTIVE}:
-            return False
-        if (self.now - grant.requested_at).total_seconds() < LOST_AFTER_S:
-            return False
-        # A file knows those of this pgwarden; the store may be that of several.
-        server = self._server
-        is_known = server.identities.find(grant.identity) is not None
-        if not is_known and server.settings.identities is not None:
-            return False
-        return self.role_of(grant.identity) != grant.own_role
 
     # --- knowing -------------------------------------------------------------
 

@@ -11,7 +11,10 @@ import pytest
 
 from proxy.access.grant import Actor, State
 from proxy.access.said import AccessRefused
+from proxy.auth.claims import TokenEntry
+from proxy.auth.client_certificates import CertificateName
 from proxy.auth.identities import Identities, Identity
+from proxy.auth.secrets import make_secret, parse_secret
 from proxy.metrics import Metrics
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -56,7 +59,12 @@ class Worker:
                 [Identity("dana", "developer", ()), Identity("lea", "lead", ())]
             ),
             settings=SimpleNamespace(
-                identities=None, upstream=SimpleNamespace(logins=dict.fromkeys(logins))
+                issuers={
+                    "forge": SimpleNamespace(identity_claim=""),
+                    "company": SimpleNamespace(identity_claim="email"),
+                },
+                identities=None,
+                upstream=SimpleNamespace(logins=dict.fromkeys(logins)),
             ),
             links={},
             metrics=self.metrics,
@@ -226,9 +234,71 @@ async def test_who_is_out_takes_no_step_in_the_moment_that_is_left(
     grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
     worker.people(lea=lea)
     for name in ("approve", "deny", "revoke"):
-        with pytest.raises(AccessRefused, match='"lea" may not act any more'):
+        with pytest.raises(AccessRefused, match='"lea" is disabled or changed'):
             await worker.lending.take_step(LEA, name, (grant.id,))
     assert worker.lending.grants[grant.id].state is State.PENDING
+
+
+SECRET = parse_secret(make_secret("one", salt=bytes(16)).encode())
+CARD = CertificateName(email="dana@example.com")
+JOB = TokenEntry(issuer="forge", claims={"repository": ("acme/shop",)})
+ONE_PERSON = [
+    ("password", {"secrets": (SECRET,)}),
+    ("certificate", {"certificate": CARD}),
+    ("token", {"token": JOB}),
+]
+
+
+@pytest.mark.parametrize(("what", "proof"), ONE_PERSON)
+async def test_one_person_with_two_names_has_two_eyes(
+    worker: Worker, what: str, proof: dict[str, Any]
+) -> None:
+    """Asked as one of them, approved and reviewed as the other."""
+    worker.people(
+        dana=Identity("dana", "developer", **{"secrets": ()} | proof),
+        lea=Identity("lea", "lead", **{"secrets": ()} | proof),
+        leo=Identity("leo", "lead", ()),
+    )
+    asked = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    for name in ("approve", "deny"):
+        with pytest.raises(AccessRefused, match=f"by the same {what}") as caught:
+            await worker.lending.take_step(LEA, name, (asked.id,))
+        assert caught.value.rule == "access.same-person"
+    await worker.lending.take_step(Actor("leo", "lead"), "approve", (asked.id,))
+    # Who may end it, may end their own.
+    await worker.lending.take_step(LEA, "revoke", (asked.id,))
+    with pytest.raises(AccessRefused, match=f"by the same {what}"):
+        await worker.lending.take_step(LEA, "review", (asked.id, "all was well"))
+
+
+@pytest.mark.parametrize(("what", "proof"), ONE_PERSON)
+async def test_one_person_with_two_names_approves_once(
+    worker: Worker, what: str, proof: dict[str, Any]
+) -> None:
+    two = POLICY.replace("approvers: lead", "approvers: lead, approvals: 2")
+    worker.server.policy = Policy(load(two, source="p"))
+    worker.people(
+        lea=Identity("lea", "lead", **{"secrets": ()} | proof),
+        leo=Identity("leo", "lead", **{"secrets": ()} | proof),
+    )
+    asked = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    await worker.lending.take_step(LEA, "approve", (asked.id,))
+    with pytest.raises(AccessRefused, match=f"by the same {what}"):
+        await worker.lending.take_step(Actor("leo", "lead"), "approve", (asked.id,))
+    assert worker.role == "developer"
+
+
+async def test_people_of_one_issuer_are_told_apart_by_their_name(
+    worker: Worker,
+) -> None:
+    """Of the same issuer, with the same claims; but it says who each of them is."""
+    token = TokenEntry(issuer="company", claims={"groups": ("db",)})
+    worker.people(
+        dana=Identity("dana", "developer", (), token=token),
+        lea=Identity("lea", "lead", (), token=token),
+    )
+    await worker.lend()
+    assert worker.role == "writer"
 
 
 async def test_two_workers_count_one_person_once(worker: Worker, store: Store) -> None:
