@@ -10,6 +10,9 @@
 -- that somebody else than the owner has made. To take the role back: DROP OWNED BY
 -- pgwarden_writer; DROP ROLE pgwarden_writer.
 --   -v writer=NAME    another name than pgwarden_writer
+--
+-- `pgwarden doctor --fix-sql` prints this file behind deploy/roles.sql, where the policy
+-- lends a role and the settings have its login.
 \set ON_ERROR_STOP on
 \if :{?writer}
 \else

@@ -21,7 +21,7 @@ from proxy.cli.main import app
 from proxy.doctor.checks_code import EXTENSIONS
 from proxy.doctor.checks_roles import PREDEFINED
 from proxy.doctor.findings import KINDS
-from proxy.doctor.script import roles_script
+from proxy.doctor.script import roles_script, writer_script
 from proxy.exposition import reference_page
 from proxy.policy import model as policy
 from proxy.settings import Settings
@@ -164,6 +164,7 @@ The file named by `identities`; an example is
 | `identities[].secret` | this, `secrets`, `certificate` or `token` | SCRAM secret, made by `pgwarden identity secret` or copied from `pg_authid`. |
 | `identities[].secrets` | | Two of them, while a password is being changed; both with the same salt and iterations, the newer one first. |
 | `identities[].old_secret_until` | | Last moment at which the second of two secrets is right. |
+| `identities[].sessions_since` | | A mark that `identity add` and `disable` set: another one ends the sessions from before, also where somebody was enabled again too soon to be noticed. |
 | `identities[].certificate` | beside or instead of a secret | Whose client certificate is this identity's, where a login rule asks for one: one of `email`, `dns`, `uri`, `common_name`, `subject`, and `issuer`; see [policy documents](policy.md#certificate). |
 | `identities[].token.issuer` | beside or instead of a secret | Where a rule of the policy takes tokens (`token`, `oauth`): whose tokens prove this identity, by the name under `issuers`. An identity may have a password too; the rules say which is asked for. |
 | `identities[].token.claims` | `{}` | Claims that the token must have, each with a value or a list of values: `{repository: acme/shop, ref: [refs/heads/main, "refs/tags/v*"]}`. `*` stands for any characters; a claim that is a list (groups) fits by any of its items; numbers and booleans fit their text too. Needed where the issuer has no `identity_claim`, and at issuers that everybody can use (GitHub, GitLab, Google, Terraform Cloud) one of them must say whose account it is. |
@@ -359,10 +360,10 @@ def _row(*cells: str | None) -> str:
 
 
 def main() -> None:
-    """Write the pages, and the script that `doctor --fix-sql` prints."""
-    (FOLDER.parents[1] / "deploy" / "roles.sql").write_text(
-        roles_script(), encoding="utf-8"
-    )
+    """Write the pages, and the scripts that `doctor --fix-sql` prints."""
+    deploy = FOLDER.parents[1] / "deploy"
+    (deploy / "roles.sql").write_text(roles_script(), encoding="utf-8")
+    (deploy / "writer.sql").write_text(writer_script(), encoding="utf-8")
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """The metrics as Prometheus text, and as the page of the reference.
 
 The only module that knows prometheus_client: a collector that reads a snapshot at each
-scrape. `docs.generate` writes the page. Next: `proxy.metrics`, the table.
+scrape. `docs.generate` writes the page. Next: `proxy.metric_table`, the table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from proxy.metrics import TABLE, Snapshot
+from proxy.metric_table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from proxy.metric import Metric
+    from proxy.metrics import Snapshot
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -37,7 +38,7 @@ workers the page shows them added up (gauges marked *max* show the worst worker)
 come from closed sets: roles and rule ids from the policy, kinds from pgwarden itself.
 SQL text, names of people and addresses are never in a label.
 
-This page is made by `make docs` from the table in `proxy/metrics.py`; do not edit it.
+`make docs` makes this page from the table in `proxy/metric_table.py`; do not edit it.
 
 | Metric | Type | Labels | Meaning |
 | --- | --- | --- | --- |

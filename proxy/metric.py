@@ -1,6 +1,6 @@
 """What a metric is: one row of the table, and numbers by labels.
 
-Next: `proxy.metrics`, the table and the numbers; `proxy.issuer_metrics`.
+Next: `proxy.metric_table`; `proxy.metrics`, the numbers; `proxy.issuer_metrics`.
 """
 
 from __future__ import annotations

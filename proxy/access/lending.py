@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from proxy.access.grant import Actor, Approval, Grant, State
 from proxy.access.said import LONGEST_ID_SHOWN, AccessRefused, plain
 from proxy.errors import GATE_UNSATISFIED, INVALID_PARAMETER
-from proxy.policy.durations import in_words, seconds
+from proxy.policy.durations import SHORTEST_LOAN_S, in_words, seconds
 from proxy.policy.patterns import nearest
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from proxy.policy.model import Lendable
 
-SHORTEST_S: Final = 5
-"""Time for one statement that is ready to be pasted."""
+ITSELF: Final = "pgwarden"
+"""Who has taken a step that nobody took."""
 SHORTEST_REASON: Final = 8
 """Letters: "INC-42" alone says nothing to who reviews it."""
 
@@ -113,7 +113,7 @@ def _length_s(length: str, rules: Lendable) -> int:
     except ValueError as error:
         raise AccessRefused("length", str(error), sqlstate=INVALID_PARAMETER) from None
     longest_s = seconds(rules.longest)
-    if not SHORTEST_S <= length_s <= longest_s:
+    if not SHORTEST_LOAN_S <= length_s <= longest_s:
         raise AccessRefused(
             "length",
             f"{length} is not between 5s and {rules.longest}, the longest for this "
@@ -283,6 +283,21 @@ def lapse(grant: Grant, now: datetime) -> Grant:
         return grant
     state = State.EXPIRED if grant.state is State.PENDING else State.ENDED
     return replace(grant, state=state, closed_at=now)
+
+
+def lost(grant: Grant, now: datetime) -> Grant:
+    """The state of it now that who asked is not who they were.
+
+    For good: whoever is let in again later asks again.
+    """
+    is_pending = grant.state is State.PENDING
+    return replace(
+        grant,
+        state=State.WITHDRAWN if is_pending else State.REVOKED,
+        closed_at=now,
+        closed_by=ITSELF,
+        note=f'"{grant.identity}" was disabled, removed or changed',
+    )
 
 
 def still_lent(

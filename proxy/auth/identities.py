@@ -86,6 +86,7 @@ class IdentityEntry(BaseModel):
     disabled: bool = False
     certificate: CertificateName | None = None
     old_secret_until: AwareDatetime | None = None
+    sessions_since: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
@@ -137,6 +138,8 @@ class Identity:
         token: which tokens prove it, where a rule takes tokens; None if none does.
         old_secret_until: last moment at which the second secret is right; None for
             ever.
+        sessions_since: a mark that is another one after each `disable` and `add`, so
+            that sessions from before end, even if nobody saw what was in between.
     """
 
     name: str
@@ -148,6 +151,7 @@ class Identity:
     certificate: CertificateName | None = None
     token: TokenEntry | None = None
     old_secret_until: datetime | None = None
+    sessions_since: datetime | None = None
 
     def secrets_at(self, now: datetime) -> tuple[ScramSecret, ...]:
         """The secrets that are right now: without the old one whose time is over."""
@@ -161,6 +165,19 @@ class Identity:
             return "the identity is disabled"
         if self.valid_until is not None and now > self.valid_until:
             return f"the identity was valid until {self.valid_until.isoformat()}"
+        return ""
+
+    def shared_proof(self, other: Identity) -> str:
+        """By what whoever can come in as one can as the other, too; "" for nothing.
+
+        Of tokens: unless their issuer says the identity's name (`identity_claim`).
+        """
+        if set(self.secrets) & set(other.secrets):
+            return "password"
+        if self.certificate is not None and self.certificate == other.certificate:
+            return "certificate"
+        if self.token is not None and self.token == other.token:
+            return "token"
         return ""
 
     def may_come_from(self, address: str) -> bool:
@@ -266,6 +283,7 @@ def identity_of(entry: IdentityEntry) -> Identity:
         certificate=entry.certificate,
         token=entry.token,
         old_secret_until=entry.old_secret_until,
+        sessions_since=entry.sessions_since,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import asyncpg
 import typer
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from proxy.audit.tail import printable
 from proxy.cli.output import output
+from proxy.cli.taking import taking
 from proxy.doctor.quoting import quote_text
 from proxy.errors import PgwardenError, UnavailableError, reason_of
 
@@ -41,6 +42,16 @@ _ENDED: Final = (
 )
 _SHOWN: Final = ("id", "state", "identity", "role", "length", "until", "reason")
 
+
+class Place(NamedTuple):
+    """Where to log in, and as whom; what is None is for libpq's variables to say."""
+
+    host: str | None
+    port: int | None
+    user: str | None
+    database: str | None
+
+
 Host = Annotated[str | None, typer.Option("--host", metavar="NAME", help="pgwarden's.")]
 Port = Annotated[int | None, typer.Option("--port", metavar="N", help="pgwarden's.")]
 User = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Who acts.")]
@@ -51,7 +62,14 @@ GrantId = Annotated[str, typer.Argument(metavar="ID", help="As in G-7K3QX2MA.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="What to say to it.")]
 
 
+def _place(
+    host: Host = None, port: Port = None, user: User = None, database: Database = None
+) -> Place:
+    return Place(host, port, user, database)
+
+
 @access_app.command()
+@taking(place=_place)
 def request(
     *,
     role: Annotated[str, typer.Option("--role", metavar="ROLE", help="Which one.")],
@@ -59,97 +77,81 @@ def request(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="What for, in one line.")
     ],
-    host: Host = None,
-    port: Port = None,
-    user: User = None,
-    database: Database = None,
+    place: Place,
 ) -> None:
     """Ask for a role.
 
     Example: pgwarden access request --role writer --for 30m --reason "INC-42: fix 17"
     """
-    _act("request_access", [role, length, reason], (host, port, user, database))
+    _act("request_access", [role, length, reason], place)
 
 
 @access_app.command()
+@taking(place=_place)
 def approve(
     grant: GrantId,
     *,
-    host: Host = None,
-    port: Port = None,
-    user: User = None,
-    database: Database = None,
+    place: Place,
 ) -> None:
     """Say yes to somebody else's request."""
-    _act("approve", [grant], (host, port, user, database))
+    _act("approve", [grant], place)
 
 
 @access_app.command()
+@taking(place=_place)
 def deny(
     grant: GrantId,
     *,
     note: Note = "",
-    host: Host = None,
-    port: Port = None,
-    user: User = None,
-    database: Database = None,
+    place: Place,
 ) -> None:
     """Say no to somebody else's request."""
-    _act("deny", [grant, note], (host, port, user, database))
+    _act("deny", [grant, note], place)
 
 
 @access_app.command()
+@taking(place=_place)
 def revoke(
     grant: GrantId,
     *,
     note: Note = "",
-    host: Host = None,
-    port: Port = None,
-    user: User = None,
-    database: Database = None,
+    place: Place,
 ) -> None:
     """End a loan, give one back, or take a request back."""
-    _act("revoke", [grant, note], (host, port, user, database))
+    _act("revoke", [grant, note], place)
 
 
 @access_app.command()
+@taking(place=_place)
 def review(
     grant: GrantId,
     *,
     note: Annotated[
         str, typer.Option("--note", metavar="TEXT", help="What you have seen.")
     ],
-    host: Host = None,
-    port: Port = None,
-    user: User = None,
-    database: Database = None,
+    place: Place,
 ) -> None:
     """Look back at a loan that is over."""
-    _act("review", [grant, note], (host, port, user, database))
+    _act("review", [grant, note], place)
 
 
 @access_app.command("list")
+@taking(place=_place)
 def list_(
     *,
     unreviewed: Annotated[
         bool, typer.Option("--unreviewed", help="Only what waits for a review.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-    host: Host = None,
-    port: Port = None,
-    user: User = None,
-    database: Database = None,
+    place: Place,
 ) -> None:
     """List the requests that one may see, the newest first."""
     view = "unreviewed" if unreviewed else "access"
-    rows = _run((host, port, user, database), view=view)
+    rows = _run(place, view=view)
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         _show(rows)
-
-
-Place = tuple[str | None, int | None, str | None, str | None]
 
 
 def _act(command: str, args: Sequence[str], place: Place) -> None:
@@ -201,12 +203,8 @@ async def _talk(place: Place, call: str, grant: str, view: str) -> list[dict[str
 
 
 async def _connected(place: Place) -> Any:  # noqa: ANN401 - asyncpg's
-    host, port, user, database = place
     return await asyncpg.connect(
-        host=host,
-        port=port,
-        user=user,
-        database=database,
+        **place._asdict(),
         timeout=CONNECT_S,
         command_timeout=CONNECT_S,
         # An answer of a moment ago is none.

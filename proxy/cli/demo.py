@@ -78,7 +78,7 @@ def demo(
     production policy. Prints lines to copy into another shell. Nothing is left behind
     but a --data-dir.
 
-    With --upstream the same in front of your own server: the demo creates two roles
+    With --upstream the same in front of your own server: the demo creates three roles
     (and "shop", unless you name a --database) and removes at the end what it created.
     """
     run_demo(

@@ -23,7 +23,7 @@ from proxy.cli.output import counted, output
 from proxy.doctor.examine import each_login, examine, logins_of
 from proxy.doctor.findings import CRITICAL, NOTE, WARNING
 from proxy.doctor.quoting import one_line
-from proxy.doctor.script import roles_script
+from proxy.doctor.script import roles_script, whole_script
 from proxy.errors import ConfigError, PgwardenError
 from proxy.server.dial import Dialler
 from proxy.server.health import UpstreamError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from proxy.doctor.examine import Report
-    from proxy.doctor.findings import Finding, Login
+    from proxy.doctor.findings import Finding
     from proxy.server.sources import Sources
     from proxy.settings import Settings
 
@@ -84,7 +84,7 @@ def doctor(
     """
     settings = None if config is None else load_settings(config, os.environ)
     if is_fix:
-        typer.echo(roles_script(_shared(settings) if settings else ()), nl=False)
+        typer.echo(_script(settings) if settings else roles_script(), nl=False)
         return
     if settings is None:
         raise ConfigError(
@@ -99,12 +99,15 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _shared(settings: Settings) -> list[Login]:
-    """The logins whose roles a script can make by name."""
-    users = {name: each.user for name, each in settings.upstream.logins.items()}
-    named = logins_of(read_policy(settings.policy, settings), users)
+def _script(settings: Settings) -> str:
+    """For the logins whose roles a script can make by name."""
     known = settings.upstream.logins
-    return [each for each in named if not known[each.name].is_per_identity]
+    policy = read_policy(settings.policy, settings)
+    named = logins_of(policy, {name: each.user for name, each in known.items()})
+    shared = [each for each in named if not known[each.name].is_per_identity]
+    personal = {role for each in named if each not in shared for role in each.roles}
+    lent = [name for name in policy.document.model.access.roles if name not in personal]
+    return whole_script(shared, lent)
 
 
 def _examined(settings: Settings) -> Report:

@@ -5,6 +5,8 @@ Next: `proxy.cli.identity`.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
@@ -17,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from pydantic import BaseModel
+
     from proxy.auth.identities import IdentityEntry
     from proxy.cli.roster import Uses
     from proxy.store.history import Event
-
+    from proxy.store.last_uses import LastUse
 
 CURRENT: Final = "current"
+_MARK: Final = re.compile(r"[0-9a-f]{32}")
+"""What `proof_of` makes of a password's secret; every other way in has a name."""
 
 
 def as_json(entry: IdentityEntry, uses: Uses, now: datetime) -> dict[str, Any]:
@@ -36,6 +42,8 @@ def as_json(entry: IdentityEntry, uses: Uses, now: datetime) -> dict[str, Any]:
         "valid_until": _when(entry.valid_until),
         "passwords": len(identity_of(entry).secrets_at(now)),
         "old_password_until": _when(entry.old_secret_until),
+        "certificate": _values(entry.certificate),
+        "token": _values(entry.token),
         "last_uses": found,
     }
 
@@ -52,7 +60,8 @@ def state(entry: IdentityEntry, now: datetime) -> str:
 def table(entries: Sequence[IdentityEntry], uses: Uses, now: datetime) -> Table:
     """Everybody for people."""
     made = Table(box=None, pad_edge=False)
-    for head in ("name", "role", "state", "networks", "valid until", "last use"):
+    heads = ("name", "role", "state", "proof", "networks", "valid until", "last use")
+    for head in heads:
         made.add_column(head)
     for entry in entries:
         values = as_json(entry, uses, now)
@@ -60,7 +69,8 @@ def table(entries: Sequence[IdentityEntry], uses: Uses, now: datetime) -> Table:
         made.add_row(
             printable(entry.name),
             printable(entry.role),
-            values["state"] + (", two passwords" if values["passwords"] > 1 else ""),
+            values["state"],
+            _proofs(values),
             ", ".join(values["networks"]) or "any",
             values["valid_until"] or "",
             "".join(_use_words(use) for use in last),
@@ -78,6 +88,9 @@ def shown(entry: IdentityEntry, uses: Uses, now: datetime) -> Table:
     made.add_row("networks", ", ".join(values["networks"]) or "any")
     made.add_row("valid until", values["valid_until"] or "for ever")
     made.add_row("passwords", str(values["passwords"]))
+    for kind in ("certificate", "token"):
+        if values[kind]:
+            made.add_row(kind, printable(json.dumps(values[kind], ensure_ascii=False)))
     if values["old_password_until"]:
         made.add_row("old password until", values["old_password_until"])
     for use in values["last_uses"]:
@@ -110,16 +123,36 @@ def _uses_of(entry: IdentityEntry, uses: Uses) -> list[dict[str, str]]:
         {
             "at": use.at.isoformat(timespec="seconds"),
             "address": use.address,
-            "password": of_secret.get(use.proof, "earlier"),
+            **_way_of(use, of_secret),
         }
         for use in found
     ]
 
 
+def _way_of(use: LastUse, of_secret: dict[str, str]) -> dict[str, str]:
+    """Which password it was, or which other way in."""
+    if _MARK.fullmatch(use.proof):
+        return {"password": of_secret.get(use.proof, "earlier")}
+    return {"by": use.proof}
+
+
 def _use_words(use: dict[str, str]) -> str:
-    which = use["password"]
-    by = "" if which == CURRENT else f", by the {which} password"
+    way = use.get("by") or f"the {use['password']} password"
+    by = "" if way == f"the {CURRENT} password" else f", by {way}"
     return f"{use['at']} from {use['address']}{by}"
+
+
+def _proofs(values: dict[str, Any]) -> str:
+    """By what somebody can come in, in a few words."""
+    passwords = {0: "", 1: "password"}.get(values["passwords"], "two passwords")
+    others = [kind for kind in ("certificate", "token") if values[kind]]
+    return ", ".join([passwords, *others] if passwords else others)
+
+
+def _values(part: BaseModel | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    return part.model_dump(mode="json", exclude_defaults=True)
 
 
 def _when(moment: datetime | None) -> str | None:

@@ -36,33 +36,72 @@ class NewPassword:
     is_made_up: bool
 
 
-def refuse_argv(password: str | None) -> None:
-    """Say no to a password on the command line, without repeating it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordWish:
+    """Where a new password shall come from, and where it shall go.
 
-    Raises:
-        ConfigError: there was one.
+    Attributes:
+        is_typed: it is typed unseen.
+        file: it is read from there; made up without either.
+        output_file: where it is written, instead of being shown.
+        is_json: it is shown for machines.
+        in_argv: one that stood on the command line; there to be refused.
     """
-    if password is not None:
-        raise ConfigError(
-            "a password on the command line is read by everybody (ps, the shell's "
-            "history); this one should not be used any more",
-            hint="leave it out to have one made up; or --type, or --password-file",
-        )
 
+    is_typed: bool = False
+    file: Path | None = None
+    output_file: Path | None = None
+    is_json: bool = False
+    in_argv: str | None = field(default=None, repr=False)
 
-def new_password(*, is_typed: bool, file: Path | None) -> NewPassword:
-    """The password that the options ask for; made up without any.
+    def __post_init__(self) -> None:
+        """Say no to a password on the command line, without repeating it."""
+        if self.in_argv is not None:
+            raise ConfigError(
+                "a password on the command line is read by everybody (ps, the shell's "
+                "history); this one should not be used any more",
+                hint="leave it out to have one made up; or --type, or --password-file",
+            )
 
-    Raises:
-        ConfigError: it can't be had, or is empty.
-    """
-    if is_typed and file is not None:
-        raise ConfigError("give --type or --password-file, not both")
-    if is_typed:
-        return NewPassword(_typed(), is_made_up=False)
-    if file is None:
-        return NewPassword(secrets.token_urlsafe(PASSWORD_BYTES), is_made_up=True)
-    return NewPassword(_not_empty(_read(file)), is_made_up=False)
+    def none(self) -> None:
+        """Insist that nothing was said of a password, as there shall be none.
+
+        Raises:
+            ConfigError: something was.
+        """
+        if self.is_typed or self.file is not None or self.output_file is not None:
+            raise ConfigError(
+                "--no-password: then there is none to type, to read or to write"
+            )
+
+    def new(self) -> NewPassword:
+        """The password; made up where no option says where it comes from.
+
+        Raises:
+            ConfigError: it can't be had, or is empty.
+        """
+        if self.is_typed and self.file is not None:
+            raise ConfigError("give --type or --password-file, not both")
+        if self.is_typed:
+            return NewPassword(_typed(), is_made_up=False)
+        if self.file is None:
+            return NewPassword(secrets.token_urlsafe(PASSWORD_BYTES), is_made_up=True)
+        return NewPassword(_not_empty(_read(self.file)), is_made_up=False)
+
+    @contextmanager
+    def given(self, name: str, made: NewPassword) -> Iterator[None]:
+        """Hand it over, if it was made up, once the change has been made."""
+        if self.output_file is not None:
+            with OutputFile(self.output_file) as written:
+                written.write(f"{made.text}\n")
+                yield
+            return
+        yield
+        if self.is_json:
+            shown_once = {"password": made.text} if made.is_made_up else {}
+            typer.echo(json.dumps({"identity": name, **shown_once}, ensure_ascii=False))
+        elif made.is_made_up:
+            typer.echo(f"password of {name}, shown this once: {made.text}")
 
 
 def _typed() -> str:
@@ -124,21 +163,3 @@ class OutputFile:
         os.close(self._descriptor)
         if kind is not None:
             self._path.unlink(missing_ok=True)
-
-
-@contextmanager
-def given(
-    name: str, made: NewPassword, output_file: Path | None, *, is_json: bool
-) -> Iterator[None]:
-    """Hand the password over, if it was made up, once the change has been made."""
-    if output_file is not None:
-        with OutputFile(output_file) as written:
-            written.write(f"{made.text}\n")
-            yield
-        return
-    yield
-    if is_json:
-        shown_once = {"password": made.text} if made.is_made_up else {}
-        typer.echo(json.dumps({"identity": name, **shown_once}, ensure_ascii=False))
-    elif made.is_made_up:
-        typer.echo(f"password of {name}, shown this once: {made.text}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from proxy.cli.suggest import suggest
 from proxy.errors import ConfigError
 from proxy.policy.limits import in_words
 from proxy.policy.lint import lint
+from proxy.server.sources import read_identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,6 +156,16 @@ def check_for_lint(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE.yaml", help="Policy documents.")
     ],
+    *,
+    identities: Annotated[
+        Path | None,
+        typer.Option(
+            "--identities",
+            metavar="FILE",
+            help="Who there is: is somebody left to approve and review for each? From "
+            "a store: `pgwarden identity export`.",
+        ),
+    ] = None,
 ) -> None:
     """Name what in a policy says nothing or can't be meant, each with its line.
 
@@ -161,15 +173,17 @@ def check_for_lint(
     exist; login rules that never decide; rules that hang on the application_name
     alone, and windows that are over; unused lists and groups; roles that can't log in
     and have rules, or that may and are permitted nothing; limits that are never reached
-    or don't hold.
+    or don't hold; roles that are lent for no time, or on which nobody could decide.
 
     Exit status: 0 nothing to say, 1 something was found, 2 a file does not load.
     """
     found = 0
     now = time.time()  # noqa: TID251 - of the day on which somebody asks
     try:
+        people = None if identities is None else _people(identities, now)
         for path in files:
-            for problem in lint(load_policy(path).document, now=now):
+            document = load_policy(path).document
+            for problem in lint(document, now=now, people=people):
                 found += 1
                 sys.stdout.write(f"{path}:{problem.line}: {problem.message}\n")
     except ConfigError as error:
@@ -177,6 +191,16 @@ def check_for_lint(
     if not found:
         sys.stdout.write("nothing to say\n")
     raise typer.Exit(1 if found else 0)
+
+
+def _people(path: Path, now: float) -> dict[str, str]:
+    """Each identity that may log in, with its role."""
+    at = datetime.fromtimestamp(now, UTC)
+    return {
+        each.name: each.role
+        for each in read_identities(path)
+        if not each.unusable_reason(at)
+    }
 
 
 policy_app.command("suggest")(suggest)

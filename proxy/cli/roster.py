@@ -13,6 +13,9 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import typer
+
+from proxy.cli.no_way import no_way
 from proxy.errors import ConfigError
 from proxy.policy.patterns import nearest
 from proxy.server.sources import read_policy, with_roll
@@ -115,6 +118,9 @@ def _checker(settings: Settings) -> Callable[[Entries, Entries], None]:
         news = [each for each in problems(after) if each not in known]
         if news:
             raise ConfigError("\n".join(each.removeprefix("store: ") for each in news))
+        for name, entry in after.items():
+            if entry != before.get(name) and (said := no_way(policy.logins, entry)):
+                typer.echo(said, err=True)
 
     return check
 

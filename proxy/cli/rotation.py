@@ -29,11 +29,16 @@ def with_password(
     """The entry with a new password in front of the one that was new before.
 
     Raises:
-        ConfigError: it has two already, and neither ends by itself.
+        ConfigError: it has two already, and neither ends by itself; or it has none.
     """
     known = entry.secret_texts()
+    if not known and keeps_old:
+        raise ConfigError(
+            f'"{entry.name}" has no password: it comes in by certificate or token',
+            hint="--now gives it one",
+        )
     values = _without_secrets(entry)
-    if not known or not keeps_old:
+    if not keeps_old:
         new = make_secret(password, salt=secrets.token_bytes(SALT_LENGTH))
         return read_entry({**values, "secret": new.encode()}, source="identity")
     if len(known) == MAX_SECRETS and entry.old_secret_until is None:

@@ -26,6 +26,7 @@ from proxy.cli.options import (
 )
 from proxy.cli.output import counted
 from proxy.errors import ConfigError
+from proxy.policy.model import RoleLimits
 from proxy.policy.selection import Wish
 from proxy.policy.suggest import RoleDraft, suggest as suggested
 from proxy.replay.learn import Lesson, learn
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy.policy.evaluate import Policy
+    from proxy.policy.model import Rule
     from proxy.replay.learn import Learnt
 
 
@@ -74,9 +76,11 @@ def suggest(
 
     For each role and kind of statement one rule, with the relations, functions and
     settings that were used, each with a count and who used it. No wildcard that was not
-    asked for, no forbid, no quarantine. It is a draft: read it, and try it with
-    `pgwarden replay`. What a log does not say of a role (its upstream login) is taken
-    from --policy.
+    asked for, no forbid, no quarantine, and no condition on hour, network or
+    application. What a rule in shadow would have refused was allowed, so it is
+    permitted, and told of. It is a draft: read it, and try it with `pgwarden replay`.
+    What a log does not say of a role (its upstream login) is taken from --policy; what
+    else that policy says (`authentication`, `access`, limits) is for you to copy.
 
     Exit status: 0 done, 2 wrong usage, or a log that holds nothing to learn from.
 
@@ -139,6 +143,30 @@ def _heading(
     yield "A draft. Read it, give the rules their reasons, try it: `pgwarden replay`."
     for reason, count in sorted(learnt.unread.items()):
         yield f"Not read, so not in here: {counted(count, 'statement')}, {reason}."
+    for rule, count in sorted(learnt.on_trial.items()):
+        yield (
+            f"Permitted here: {counted(count, 'statement')} that rule {rule}, in "
+            "shadow, would have refused."
+        )
+    if bound := [rule.id for rule in _rules(base) if _is_bound(rule)]:
+        yield (
+            "The rules here hold at any time, from anywhere. Of policy "
+            f"{base.name} these do not: {', '.join(bound)}."
+        )
+    if tried := [rule.id for rule in _rules(base) if rule.shadow is not None]:
+        yield f"On trial in policy {base.name}, and not in here: {', '.join(tried)}."
+    model = base.document.model
+    there = {
+        "authentication": model.authentication is not None,
+        "access": bool(model.access.roles),
+        "limits": any(each.limits != RoleLimits() for each in model.roles.values()),
+    }
+    sections = [key for key, is_there in there.items() if is_there]
+    if sections:
+        yield (
+            f"Policy {base.name} also says {', '.join(sections)}, which a log does "
+            "not: copy them."
+        )
     unknown = [name for name in roles if name not in base.roles]
     if unknown:
         yield (
@@ -148,3 +176,21 @@ def _heading(
     unused = [name for name, draft in roles.items() if draft.refuse]
     if unused:
         yield f"No rules for: {', '.join(unused)}."
+
+
+def _rules(base: Policy) -> Iterator[Rule]:
+    """Every rule of a policy once."""
+    model = base.document.model
+    for rules in model.rules.values():
+        yield from rules
+    for role in model.roles.values():
+        yield from role.rules
+
+
+def _is_bound(rule: Rule) -> bool:
+    """Whether it hangs on the hour, the network or the application."""
+    return any(
+        words is not None
+        for around in (rule.when, rule.unless)
+        for words in (around.networks, around.applications, around.during)
+    )

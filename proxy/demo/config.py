@@ -141,10 +141,9 @@ def _upstream(folder: DemoFolder, served: Served) -> dict[str, Any]:
         "logins": {
             "reader": _login(folder, served.reader),
             "migrator": _login(folder, served.migrator),
+            "writer": _login(folder, served.writer),
         },
     }
-    if served.writer is not None:
-        upstream["logins"]["writer"] = _login(folder, served.writer)
     if served.allows_old_passwords:
         upstream |= {"allow_md5": True, "allow_password": True}
     return upstream

@@ -56,6 +56,7 @@ class ForeignGround:
         if plan.reader_role is not None:
             logins = replace(logins, reader=_named_reader(plan, plan.reader_role))
         self._logins = logins
+        self._writer = Login(roles.WRITER + suffix, secrets.token_urlsafe(24))
         self._created_roles: tuple[str, ...] = ()
         # Until it is whole and ours by oid, the database has a name nobody else has.
         self._birth_name = sample.DATABASE + suffix
@@ -80,6 +81,10 @@ class ForeignGround:
                 if self._plan.database is None
                 else self._grants()
             )
+            await superuser.execute(
+                roles.grant_connect(self._database, (self._writer.user,))
+                + roles.grant_writing(self._writer, self._logins.migrator)
+            )
             warnings = await self._warnings(superuser)
         return Served(
             host=self._dsn.host,
@@ -89,6 +94,7 @@ class ForeignGround:
             superuser_url=self._dsn.url(self._database),
             reader=self._logins.reader,
             migrator=self._logins.migrator,
+            writer=self._writer,
             is_sample=self._plan.database is None,
             tls_mode=self._dsn.tls_mode,
             tls_ca=self._dsn.tls_ca,
@@ -134,8 +140,9 @@ class ForeignGround:
 
     async def _create_roles(self, superuser: asyncpg.Connection) -> None:
         # Noted before it happens: cancelled in between, `restore` must know the names.
-        self._created_roles = (self._logins.migrator.user,)
+        self._created_roles = (self._logins.migrator.user, self._writer.user)
         await superuser.execute(roles.create_migrator(self._logins.migrator))
+        await superuser.execute(roles.create_writer(self._writer))
         if self._plan.reader_role is None:
             self._created_roles += (self._logins.reader.user,)
             await superuser.execute(roles.create_reader(self._logins.reader))

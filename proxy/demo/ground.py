@@ -22,7 +22,7 @@ class Served:
         superuser_url: Direct, past the proxy.
         reader: The upstream login of developers; `password` None where none is needed.
         migrator: The upstream login of deploy jobs.
-        writer: The one that is lent for minutes; None where nothing is.
+        writer: The one that is lent for minutes.
         is_sample: The database is the demo's `shop`.
         allows_old_passwords: A server that is not ours may ask for md5 or clear text;
             the proxy still sends neither but over loopback or verified TLS.
@@ -36,7 +36,7 @@ class Served:
     superuser_url: str = field(repr=False)
     reader: Login
     migrator: Login
-    writer: Login | None = None
+    writer: Login
     is_sample: bool = True
     tls_mode: str = "disable"
     tls_ca: str | None = None

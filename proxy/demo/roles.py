@@ -176,7 +176,7 @@ def remove_from_database(logins: Logins, heir: str, mine: tuple[str, ...]) -> st
     Args:
         logins: Whose grants.
         heir: The database's owner.
-        mine: The roles that the demo created itself, a subset of the two.
+        mine: The roles that the demo created itself.
     """
     # One by one: of two roles named in the same default privileges, DROP OWNED BY both
     # fails with "could not find tuple for default ACL" (seen on 17).

@@ -59,15 +59,6 @@ def introduction(
         if served.is_sample
         else ("SELECT current_user, now()", "DROP SCHEMA public CASCADE")
     )
-    borrowing = (
-        f"""
-To borrow the right to write for minutes, from a lead who says yes (how:
-docs/how-to/lend-rights-for-minutes.md):
-  {psql(lead)}
-"""
-        if served.writer is not None
-        else ""
-    )
     folder = shlex.quote(str(audit))
     # Without what Debian appends: "15.20 (Debian 15.20-0+deb12u1)".
     server = f"PostgreSQL {served.version.split()[0]}"
@@ -86,7 +77,10 @@ Try it:
   {psql(developer)} -c {shlex.quote(try_read)}
   {psql(developer)} -c {shlex.quote(try_drop)}
 
-{borrowing}
+To borrow the right to write for minutes, from a lead who says yes (how:
+docs/how-to/lend-rights-for-minutes.md):
+  {psql(lead)}
+
 Who did what:
   {_command("pgwarden")} audit tail -f {folder}
   {_command("pgwarden")} audit verify {folder}

@@ -36,11 +36,7 @@ SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'reader') AS create_rea
            OR :'migrator_secret' !~ '^SCRAM-SHA-256[$]'
          THEN 'a secret is not what `pgwarden identity secret` prints: is it on the PATH?'
        END AS problem
-\gset
-\if :{?problem}
-  SELECT format('DO $$ BEGIN RAISE EXCEPTION %L; END $$', :'problem')
-  \gexec
-\endif
+@stop_at_problem@
 \if :create_reader
   CREATE ROLE :"reader";
 \endif

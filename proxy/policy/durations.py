@@ -9,6 +9,9 @@ import re
 from datetime import timedelta
 from typing import Final
 
+SHORTEST_LOAN_S: Final = 5
+"""Time for one statement that is ready to be pasted."""
+
 _FORM: Final = re.compile(r"([1-9][0-9]{0,4})([smhd])", re.ASCII)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

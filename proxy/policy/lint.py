@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from proxy.policy.coverage import Coverage
 from proxy.policy.limits import doubtful
+from proxy.policy.lint_access import doubtful_access, few_eyes
 from proxy.policy.lint_logins import doubtful_logins
 from proxy.policy.lint_situations import doubtful_situations
 from proxy.policy.lint_words import unknown_words
 from proxy.policy.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from proxy.policy.documents import Document
     from proxy.policy.model import Rule
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
     Located = tuple[Path, Rule]
 
 
-def lint(document: Document, *, now: float = 0.0) -> list[Problem]:
+def lint(
+    document: Document,
+    *,
+    now: float = 0.0,
+    people: Mapping[str, str] | None = None,
+) -> list[Problem]:
     """Everything found, in the order of the document's lines.
 
     Args:
         document: the document.
         now: seconds since the epoch; without it no window is over.
+        people: each identity that may log in, with its role; without it nothing is
+            said that hangs on who there is.
     """
     found = [
         *_unused(document),
@@ -40,6 +48,8 @@ def lint(document: Document, *, now: float = 0.0) -> list[Problem]:
         *unknown_words(document),
         *doubtful_situations(document, now),
         *doubtful_logins(document),
+        *doubtful_access(document),
+        *(few_eyes(document, people) if people is not None else ()),
     ]
     return sorted(found, key=lambda problem: problem.line)
 

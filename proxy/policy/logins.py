@@ -127,6 +127,22 @@ class Logins:
         own = next((rule.way for rule in around if rule.fits_role(knock.role)), None)
         return Ways(own or _NOWHERE, _stranger(around), self._hint)
 
+    def ways_of(self, identity: str | None, role: str) -> list[Way]:
+        """Every way that a client of this name could take, wherever it comes from.
+
+        Without a name, that somebody with this role could.
+        """
+        if self._rules is None:
+            return [BY_PASSWORD]
+        found: list[Way] = []
+        for rule in self._rules:
+            is_theirs = identity is None or rule.fits_name(identity)
+            if is_theirs and rule.fits_role(role):
+                found.append(rule.way)
+                if rule.is_for_any_client(identity):
+                    break
+        return found
+
     def tried(self, knock: Knock) -> list[Tried]:
         """Each rule up to the one that decides, with what keeps it from fitting."""
         found: list[Tried] = []
@@ -204,13 +220,21 @@ class _Rule:
             return "tls"
         if self._databases is not None and not self._databases.matches(knock.database):
             return "databases"
-        if self._identities is not None and not self._identities.matches(
-            knock.identity
-        ):
+        if not self.fits_name(knock.identity):
             return "identities"
         if self._networks is not None and not self._networks.have(knock.address):
             return "networks"
         return ""
+
+    def is_for_any_client(self, identity: str | None) -> bool:
+        """Whether it fits whatever else a client of this name, or of any, has."""
+        is_anywhere = self._databases is None and self._networks is None
+        is_any_name = identity is not None or self._identities is None
+        return is_anywhere and is_any_name and self._tls is None
+
+    def fits_name(self, identity: str) -> bool:
+        """Whether the name fits."""
+        return self._identities is None or self._identities.matches(identity)
 
     def fits_role(self, role: str) -> bool:
         """Whether the role fits; "" fits only where none is named."""

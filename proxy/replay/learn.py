@@ -20,7 +20,7 @@ from proxy.replay.sessions import Change
 from proxy.replay.verdicts import Judges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from proxy.replay.follow import Wanted
@@ -42,6 +42,7 @@ class Learnt(Struct):
     Attributes:
         records: records read, of every kind.
         statements: allowed statements that were learnt from.
+        on_trial: of these, the ones that a rule in shadow would have refused, by rule.
         unread: allowed statements whose text the log does not hold, by reason.
         roles: roles that had a session.
         observations: the acts of the statements.
@@ -51,6 +52,7 @@ class Learnt(Struct):
 
     records: int = 0
     statements: int = 0
+    on_trial: dict[str, int] = {}
     unread: dict[str, int] = {}
     roles: list[str] = []
     observations: list[Observation] = []
@@ -97,12 +99,17 @@ def learn(
         total.roles += [role for role in each.roles if role not in total.roles]
         total.first = min(filter(None, (total.first, each.first)), default="")
         total.last = max(total.last, each.last)
-        for reason, count in each.unread.items():
-            total.unread[reason] = total.unread.get(reason, 0) + count
+        _add(total.unread, each.unread)
+        _add(total.on_trial, each.on_trial)
         for observation in each.observations:
             observed.add(observation)
     total.observations = observed.all()
     return total
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for key, count in more.items():
+        counts[key] = counts.get(key, 0) + count
 
 
 class _Sink:
@@ -123,8 +130,10 @@ class _Sink:
         self._take_role(record.role)
         learnt = self.learnt
         if answer.change is not Change.NONE:
-            learnt.unread[answer.reason] = learnt.unread.get(answer.reason, 0) + 1
+            _add(learnt.unread, {answer.reason: 1})
             return
+        if rule := record.would_refuse:
+            _add(learnt.on_trial, {rule: 1})
         learnt.statements += 1
         learnt.first = min(learnt.first or record.at, record.at)
         learnt.last = max(learnt.last, record.at)

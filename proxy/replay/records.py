@@ -8,7 +8,7 @@ that one long file is shared out as well. Nothing here proves the log; that is
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -49,6 +49,7 @@ class Record(Struct, frozen=True, kw_only=True):
     decision: str = ""
     rule: str = ""
     quarantines: bool = False
+    shadow: dict[str, Any] = {}
     trouble: str = ""
     text: str = ""
     text_length: int = 0
@@ -57,6 +58,11 @@ class Record(Struct, frozen=True, kw_only=True):
     settings: dict[str, str] = {}
     purpose: str = ""
     detail: dict[str, str] = {}
+
+    @property
+    def would_refuse(self) -> str:
+        """Id of the rule in shadow that would have refused the statement; ""."""
+        return str(self.shadow.get("rule", ""))
 
     @property
     def is_allowed(self) -> bool:

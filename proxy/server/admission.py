@@ -103,6 +103,8 @@ def why_out(
     own_role = request.own_role or request.role
     if identity is None or identity.disabled or identity.role != own_role:
         return f'identity "{request.identity}" was removed or changed'
+    if identity.sessions_since != request.sessions_since:
+        return f'identity "{request.identity}" was disabled, or added anew, meanwhile'
     wanted, shown = identity.certificate, request.certificate
     if wanted is not None and shown and not wanted.fits(shown, identity.name):
         return f'identity "{request.identity}" has another client certificate now'

@@ -1,8 +1,8 @@
-"""The client's socket until its session stands: first byte, TLS, login, dial.
+"""The client's socket until it has proven who it is: first byte, TLS, login.
 
 The handshake itself is `proxy.session.login`. A connection begins with the first byte
 being looked at, not read: 0x16 is a TLS ClientHello (direct TLS), anything else is
-Postgres in plain text. Next: `proxy.server.link`.
+Postgres in plain text. Next: `proxy.server.coming_in`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,9 @@ from typing_extensions import override
 
 from proxy.auth.scram import encode_nonce
 from proxy.auth.throttle import place_of
-from proxy.errors import (
-    INVALID_AUTHORIZATION,
-    LOGIN_TIMEOUT,
-    ErrorReport,
-    PgwardenError,
-)
-from proxy.server.admission import login_rules, no_session, why_out
-from proxy.server.client_tls import revoked
-from proxy.server.health import UpstreamError
+from proxy.errors import LOGIN_TIMEOUT, ErrorReport
+from proxy.server.admission import login_rules
+from proxy.server.coming_in import Proven, come_in
 from proxy.server.refused_logins import (
     AFTER_PROOF,
     GIVES_WAY,
@@ -50,7 +44,6 @@ from proxy.wire.errors_wire import encode_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from proxy.server.admission import Slot
     from proxy.server.arrival import Origin
     from proxy.server.refused_logins import Result
     from proxy.server.server import Server
@@ -59,9 +52,6 @@ if TYPE_CHECKING:
     from proxy.session.login_effects import Effect, LoginRequest
 
 _log = structlog.get_logger("login")
-
-GATE_WAIT_S = 5.0
-"""An examination takes under a second; the client need not learn of it."""
 
 
 class Entrance(asyncio.Protocol):
@@ -93,7 +83,7 @@ class Entrance(asyncio.Protocol):
             client_address=origin.address,
         )
         self._work: asyncio.Task[None] | None = None
-        self._is_over = False
+        self.is_over = False
         self.hang_up: Callable[[], None] = lambda: None
         self._proven: LoginRequest | None = None
         self._delayed: Reject | None = None
@@ -108,7 +98,7 @@ class Entrance(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have all the methods but not the base class.
         self.transport = cast("asyncio.Transport", transport)
-        if self._is_over:
+        if self.is_over:
             self.transport.abort()
             return
         tls = transport.get_extra_info("ssl_object")
@@ -124,13 +114,13 @@ class Entrance(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._delayed is not None:
             self._answer(self._delayed)
-        if not self._is_over:
+        if not self.is_over:
             self._server.metrics.login("error")
             self._over()
 
     def failed(self, error: OSError) -> None:
         """Direct TLS did not come about, so no transport either."""
-        if not self._is_over:
+        if not self.is_over:
             self._server.metrics.login("error")
             _log.info("tls_failed", client=self._address, error=str(error))
             self._over()
@@ -141,7 +131,7 @@ class Entrance(asyncio.Protocol):
 
     def abandon(self) -> None:
         """Send away whoever is not in yet: pgwarden shuts down."""
-        self._refuse(SHUTS_DOWN, "refused", "shutting down")
+        self.refuse(SHUTS_DOWN, "refused", "shutting down")
 
     # --- the handshake -------------------------------------------------------
 
@@ -168,7 +158,7 @@ class Entrance(asyncio.Protocol):
                     self._server.door.succeeded(self._place, request.identity)
                     self._seat.keep()
                     self._work = self._server.tasks.spawn(
-                        self._come_in(request, self._quiet())
+                        come_in(self._server, self._as_proven(request), self)
                     )
                 case Reject():
                     self._rejected(effect)
@@ -176,7 +166,7 @@ class Entrance(asyncio.Protocol):
     def _identify(self, user: str) -> Sequence[Effect]:
         refusal = self._server.door.refusal(self._place, user)
         if refusal is not None:
-            self._refuse(refusal, "refused", "too many failures, not tried")
+            self.refuse(refusal, "refused", "too many failures, not tried")
             return ()
         self._keep_login_time()
         identities = self._server.identities
@@ -193,7 +183,7 @@ class Entrance(asyncio.Protocol):
         answer = await verify_token(
             need, server.issuers, lambda: server.identities, now=server.now()
         )
-        if self._is_over or transport.is_closing():
+        if self.is_over or transport.is_closing():
             return
         transport.resume_reading()
         self._carry_out(self._login.verified(answer))
@@ -243,7 +233,7 @@ class Entrance(asyncio.Protocol):
         return self._tls.channel(made, datetime.now(UTC))
 
     def _rejected(self, effect: Reject) -> None:
-        if RESULTS.get(effect.outcome) == "denied" and not self._is_over:
+        if RESULTS.get(effect.outcome) == "denied" and not self.is_over:
             delay_s = self._server.door.failed(self._place, self._login.user)
             if delay_s:
                 self._delay(effect, delay_s)
@@ -258,7 +248,7 @@ class Entrance(asyncio.Protocol):
         self._timer = self._server.loop.call_later(delay_s, self._answer, effect)
 
     def _answer(self, effect: Reject) -> None:
-        self._refuse(
+        self.refuse(
             effect.report,
             RESULTS.get(effect.outcome, "refused"),
             effect.operator_note,
@@ -268,73 +258,22 @@ class Entrance(asyncio.Protocol):
 
     # --- in ------------------------------------------------------------------
 
-    async def _come_in(self, request: LoginRequest, client: asyncio.Transport) -> None:
-        server = self._server
-        await server.gate.settled(server.policy, GATE_WAIT_S)
-        refusal = no_session(server, request)
-        if refusal is not None:
-            self._refuse(refusal, "refused", refusal.message)
-            return
-        slot = server.slots.take(request)
-        is_in = False
-        try:
-            is_in = await self._dial_and_begin(request, client, slot)
-        except UpstreamError as error:
-            server.metrics.upstream_error(error.reason)
-            self._refuse(error.report, "error", error.note)
-        except PgwardenError as error:
-            # The policy was changed meanwhile, and the role is gone.
-            self._refuse(error.report("FATAL"), "refused", error.message)
-        finally:
-            if not is_in:
-                slot.release()
-                client.close()
+    def _as_proven(self, request: LoginRequest) -> Proven:
+        return Proven(
+            request,
+            self._quiet(),
+            address=self._address,
+            port=self._port,
+            opened_s=self._opened_s,
+        )
 
-    async def _dial_and_begin(
-        self, request: LoginRequest, client: asyncio.Transport, slot: Slot
-    ) -> bool:
-        server = self._server
-        plan = server.plan(request)
-        loading = server.catalogs.begin(request.database)
-        dialled = await server.dialler.dial(plan)
-        upstream = dialled.transport
-        try:
-            await server.catalogs.ready(loading)
-        except BaseException:
-            upstream.abort()
-            raise
-        if self._is_over or client.is_closing():
-            upstream.close()
-            return False
-        if reason := self._put_out(request):
-            upstream.close()
-            report = ErrorReport(INVALID_AUTHORIZATION, reason, severity="FATAL")
-            self._refuse(report, "refused", "read again while the client came in")
-            return False
-        try:
-            server.begin(
-                request,
-                dialled,
-                client=client,
-                address=self._address,
-                port=self._port,
-                opened_s=self._opened_s,
-                leftover=self._login.take_leftover(),
-                slot=slot,
-            )
-        except BaseException:
-            upstream.abort()
-            raise
-        server.metrics.login("ok")
+    def take_leftover(self) -> bytes:
+        """What the client sent behind its login; for its session."""
+        return self._login.take_leftover()
+
+    def came_in(self) -> None:
+        """The client is its session's from here on."""
         self._over()
-        return True
-
-    def _put_out(self, request: LoginRequest) -> str:
-        """Why what was read since the proof ends it, as it would end a session."""
-        server = self._server
-        now = datetime.now(UTC)
-        reason = why_out(request, server.policy, server.identities, now)
-        return reason or revoked(server, request)
 
     # --- out -----------------------------------------------------------------
 
@@ -353,7 +292,7 @@ class Entrance(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
-    def _refuse(
+    def refuse(
         self,
         report: ErrorReport,
         result: Result,
@@ -362,7 +301,16 @@ class Entrance(asyncio.Protocol):
         data: bytes | None = None,
         is_proven: bool = False,
     ) -> None:
-        if self._is_over:
+        """Send the client away, unless it is gone.
+
+        Args:
+            report: what it is told.
+            result: for the metrics.
+            note: for the operator.
+            data: the report as it is to be written; encoded here if None.
+            is_proven: whether the client has proven who it is.
+        """
+        if self.is_over:
             return
         self._over()
         # Whoever has been told is in the log.
@@ -401,7 +349,7 @@ class Entrance(asyncio.Protocol):
 
     def _cut(self, report: ErrorReport, result: Result, note: str) -> None:
         """End it without a word, in the middle of TLS too."""
-        if self._is_over:
+        if self.is_over:
             return
         self._over()
         if self._work is not None:
@@ -413,7 +361,7 @@ class Entrance(asyncio.Protocol):
         self._record(report, result, note)
 
     def _over(self) -> None:
-        self._is_over = True
+        self.is_over = True
         self._timer.cancel()
         self._seat.release()
         if self._delayed is not None:

@@ -20,10 +20,11 @@ import structlog
 from proxy.access import lending as steps
 from proxy.access.grant import Actor, Grant, State, id_of
 from proxy.access.said import AccessRefused, checked_id, unknown
-from proxy.errors import ConfigError
+from proxy.errors import GATE_UNSATISFIED, ConfigError
 from proxy.server.desk import Desk
 from proxy.server.lent_end import end_lent
 from proxy.server.lent_news import greeting, tell_sessions
+from proxy.server.lent_people import People
 from proxy.store import grants as kept
 from proxy.store.engine import Change, StoreUnavailable, note
 
@@ -43,6 +44,8 @@ UNREACHED_S: Final = 30.0
 """A store that is restarted is back by then."""
 NEVER_LENT_KEPT: Final = timedelta(days=30)
 """The audit log keeps them for ever; the store only what people still look for."""
+FOUR_EYES: Final = frozenset({"approve", "deny", "review"})
+"""Steps that nobody takes on what they asked for."""
 Event = tuple[str, Grant]
 
 
@@ -66,6 +69,7 @@ class Lending:
             problem: why the store can't be reached now, "" if it can.
         """
         self._server = server
+        self._people = People(server)
         self._store = store
         self._problem = problem
         self._unreached_since_s: float | None = None
@@ -93,13 +97,6 @@ class Lending:
     def now(self) -> datetime:
         """The time on the wall."""
         return datetime.fromtimestamp(self._server.now(), UTC)
-
-    def role_of(self, name: str) -> str | None:
-        """The role of an identity that may log in now; see `Roster`."""
-        identity = self._server.identities.find(name)
-        if identity is None or identity.unusable_reason(self.now):
-            return None
-        return identity.role
 
     def role_for(self, name: str, own_role: str) -> tuple[str, str]:
         """The role that somebody's new session gets, and the grant that gives it."""
@@ -146,15 +143,19 @@ class Lending:
     async def take_step(self, actor: Actor, name: str, args: tuple[str, ...]) -> Grant:
         """Carry out a command, and return what has become of the grant.
 
+        Whoever is out may have a moment left before their session ends.
+
         Raises:
             AccessRefused: it is not allowed.
             StoreUnavailable: the store can't be written.
             ConfigError: there is another store in its place.
         """
+        self._people.check_in(actor)
         await self._lapse()
         async with self._store.changing() as connection:
             live = await kept.read_live(connection)
             if name == "request_access":
+                self._check_login(args[0])
                 grant = steps.request(
                     self.lent,
                     actor,
@@ -179,6 +180,19 @@ class Lending:
         self.on_event(event, grant)
         return grant
 
+    def _check_login(self, role: str) -> None:
+        """Say what is missing where the policy lends a role and the settings can't."""
+        policy = self._server.policy
+        if role in policy.document.model.access.roles and role not in self.lent:
+            raise AccessRefused(
+                "not-lendable",
+                f'role "{role}" is not lent here yet: pgwarden has no upstream login '
+                f'"{policy.role(role).upstream}"',
+                hint="its operator makes one with deploy/writer.sql, and names it in "
+                'the settings under "upstream.logins"',
+                sqlstate=GATE_UNSATISFIED,
+            )
+
     def _next(
         self,
         actor: Actor,
@@ -188,10 +202,12 @@ class Lending:
         live: list[Grant],
     ) -> Grant:
         said, now = (more[0] if more else ""), self.now
+        if name in FOUR_EYES:
+            self._people.check_person(actor, grant)
         match name:
             case "approve":
                 return steps.approve(
-                    self.lent, grant, actor, now=now, live=live, roster=self
+                    self.lent, grant, actor, now=now, live=live, roster=self._people
                 )
             case "deny":
                 return steps.deny(self.lent, grant, actor, note=said, now=now)
@@ -203,20 +219,26 @@ class Lending:
                 raise AccessRefused("unknown", f'there is no command "{name}"')
 
     async def _lapse(self) -> None:
-        """Write down that the time of some is over; one worker does, and tells."""
-        if not any(each.is_due(self.now) for each in self.grants.values()):
+        """Write down what is over by itself; one worker does, and tells."""
+        if not any(self._lapsed(each) is not each for each in self.grants.values()):
             return
         done: list[Event] = []
         async with self._store.changing() as connection:
             for known in await kept.read_live(connection):
-                grant = steps.lapse(known, self.now)
+                grant = self._lapsed(known)
                 if grant is not known:
                     await kept.replace(connection, grant)
-                    await note(connection, _change("pgwarden", grant.state, grant))
+                    await note(connection, _change(steps.ITSELF, grant.state, grant))
                     done.append((grant.state, grant))
         await self.read()
         for event, grant in done:
             self.on_event(event, grant)
+
+    def _lapsed(self, grant: Grant) -> Grant:
+        """What it is by now; the same where time and people have left it as it was."""
+        if self._people.has_lost(grant):
+            return steps.lost(grant, self.now)
+        return steps.lapse(grant, self.now)
 
     # --- knowing -------------------------------------------------------------
 

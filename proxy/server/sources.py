@@ -16,7 +16,7 @@ from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import load_yaml
-from proxy.server.token_logins import token_problems
+from proxy.server.token_logins import token_problem
 from proxy.server.upstream_users import keys
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from proxy.auth.identities import Identity
     from proxy.server.upstream_users import Key
-    from proxy.settings import Settings, TlsSettings
+    from proxy.settings import Settings
     from proxy.store.identities import Roll
 
 
@@ -61,7 +61,11 @@ def read_sources(settings: Settings, roll: Roll | None = None) -> Sources:
         for identity in identities
         if identity.role not in policy.roles
     ]
-    wrong += token_problems(settings, policy, identities)
+    wrong += [
+        f"{settings.identities}: {problem}"
+        for identity in identities
+        if (problem := token_problem(settings, identity))
+    ]
     if wrong:
         # Fail closed anyway, but at that person's next login, to their surprise.
         raise ConfigError("\n".join(wrong))
@@ -102,6 +106,8 @@ def _misfit(settings: Settings, policy: Policy, some: list[Identity]) -> str:
                 f'policy "{policy.name}" does not know'
                 f"{nearest(identity.role, policy.roles)}"
             )
+        if problem := token_problem(settings, identity):
+            return problem
     try:
         keys(settings.upstream, policy, Identities(some))
     except ConfigError as problem:
@@ -147,17 +153,23 @@ def read_policy(path: Path, settings: Settings) -> Policy:
                 f"the settings do not have (they have: {', '.join(known)})"
             )
     _check_reserved(path, policy, settings.limits.sessions)
-    _check_logins(path, policy, settings.tls)
+    _check_logins(path, policy, settings)
     return policy
 
 
-def _check_logins(path: Path, policy: Policy, tls: TlsSettings | None) -> None:
+def _check_logins(path: Path, policy: Policy, settings: Settings) -> None:
     """What the login rules ask for must be to be had.
 
     Raises:
         ConfigError: it is not.
     """
-    logins = policy.logins
+    logins, tls = policy.logins, settings.tls
+    for name, rule in logins.issuers.items():
+        if name not in settings.issuers:
+            raise ConfigError(
+                f'{path}: rule "{rule}" names issuer "{name}", which the settings do '
+                f"not have{nearest(name, settings.issuers)}"
+            )
     if logins.bound and tls is None:
         raise ConfigError(
             f'{path}: login rule "{logins.bound}" demands channel binding, which needs '

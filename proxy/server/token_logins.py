@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from proxy.auth.identities import Identities, Identity
     from proxy.auth.tokens import Verified
-    from proxy.policy.evaluate import Policy
     from proxy.server.issuers import Issuers
     from proxy.session.exchange import NeedVerification
     from proxy.settings import Settings
@@ -96,27 +95,16 @@ def proof_of(verified: Verified) -> tuple[tuple[str, str], ...]:
     )
 
 
-def token_problems(
-    settings: Settings, policy: Policy, identities: Identities
-) -> list[str]:
-    """What does not go together: issuers that are not there, identities too wide."""
-    known = settings.issuers
-    found = [
-        f'{settings.policy}: rule "{rule}" names issuer "{name}", which the settings '
-        f"do not have{nearest(name, known)}"
-        for name, rule in policy.logins.issuers.items()
-        if name not in known
-    ]
-    for identity in identities:
-        entry = identity.token
-        if entry is None:
-            continue
-        here = f'{settings.identities}: identity "{identity.name}": token'
-        if entry.issuer not in known:
-            found.append(
-                f'{here}: the settings have no issuer "{entry.issuer}"'
-                f"{nearest(entry.issuer, known)}"
-            )
-        elif said := too_wide(entry, known[entry.issuer].issuer(entry.issuer)):
-            found.append(f"{here} {said}")
-    return found
+def token_problem(settings: Settings, identity: Identity) -> str:
+    """Why the tokens of an identity would prove nothing, "" if they can."""
+    entry, known = identity.token, settings.issuers
+    if entry is None:
+        return ""
+    here = f'identity "{identity.name}": token'
+    if entry.issuer not in known:
+        return (
+            f'{here}: the settings have no issuer "{entry.issuer}"'
+            f"{nearest(entry.issuer, known)}"
+        )
+    said = too_wide(entry, known[entry.issuer].issuer(entry.issuer))
+    return f"{here} {said}" if said else ""

@@ -15,10 +15,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 
-from proxy.errors import (
-    FrontendError,
-    PgwardenError,
-)
+from proxy.errors import FrontendError, PgwardenError
 from proxy.policy.logins import Knock
 from proxy.session.admittance import admit, unproven
 from proxy.session.exchange import (
@@ -366,6 +363,7 @@ class Login:
             token=proven.token,
             own_role=identity.role if grant else "",
             grant=grant,
+            sessions_since=identity.sessions_since,
         )
         self._effects.append(Authenticated(request))
 

@@ -15,6 +15,7 @@ from proxy.session.handshake import Send, StartTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from proxy.auth.claims import TokenEntry
     from proxy.auth.client_certificates import ClientCertificate
@@ -46,6 +47,7 @@ class LoginRequest:
         token: which tokens proved the identity, where it was proven by one.
         own_role: the identity's own role, where `role` is lent to it.
         grant: id of what lends it; "" for a role of its own.
+        sessions_since: that of the identity when it was proven.
     """
 
     identity: str
@@ -65,6 +67,7 @@ class LoginRequest:
     token: TokenEntry | None = None
     own_role: str = ""
     grant: str = ""
+    sessions_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,10 @@ from proxy.errors import SYNTAX_ERROR, TOO_LARGE
 from proxy.sql.facts import Analysis, Facts, Flag, Trouble
 from proxy.sql.handlers import HANDLERS
 from proxy.sql.parse import TOO_COMPLEX, ParseTroubleError, parse, statements
+from proxy.sql.passwords import may_hold_password, without_passwords
 from proxy.sql.plain_select import plain_select
 from proxy.sql.prescan import trouble_with
-from proxy.sql.redact import (
-    may_hold_password,
-    redacted,
-    redacted_blindly,
-    without_passwords,
-)
+from proxy.sql.redact import redacted, redacted_blindly
 from proxy.sql.walk import TooDeepError, UnknownGrammarError, Walk
 
 if TYPE_CHECKING:
@@ -60,7 +56,8 @@ def _facts_of(text: str) -> Analysis:
         message = f"more than {MAX_STATEMENTS} statements in one text"
         raise ParseTroubleError(Trouble(TOO_LARGE, message))
     found = tuple([_walked(statement) for statement in raw])
-    return Analysis(found, redacted(text) if _has_secret(found) else _recorded(text))
+    recorded = _recorded(text)
+    return Analysis(found, redacted(recorded) if _has_secret(found) else recorded)
 
 
 def _walked(raw: dict[str, Any]) -> Facts:

@@ -1,9 +1,9 @@
 """Takes secrets out of a text before it is recorded.
 
-Two strengths. `redacted` hides every string literal: for statements that hold a
-password or a connection string, where which literal it is does not matter, and for
-texts that nobody could read. `without_passwords` hides what follows `password=` and the
-password in URLs: for everything else. Names, comments and numbers stay.
+`redacted` hides every string literal: for statements that hold a password or a
+connection string, where which literal it is does not matter, and for texts that nobody
+could read. For everything else there is `proxy.sql.passwords`. Names, comments and
+numbers stay, but for what is said to be a password.
 
 This is a small lexer of its own, because the texts may not parse and because the real
 one is quadratic in non-ASCII texts. It errs on hiding: what is not closed is hidden to
@@ -13,7 +13,10 @@ the end. Never raises. Next: `proxy.sql.analyse`, which decides when.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HIDDEN: Final = "<redacted>"
 
@@ -46,7 +49,8 @@ _CONTINUATION = re.compile(
 )
 
 _PASSWORD_WORD = re.compile(
-    r"(\bpass(?:word|wd|phrase)\s*(?:=\s*|\s))('(?:[^']|'')*+'?|[^\s'\";,)]+)",
+    r"(\bpass(?:word|wd|phrase)[\"']?\s*(?:[=:]+>?\s*|\s+to\s+|\s)[\"(]?)"
+    r"('(?:[^']|'')*+'?|[^\s'\";,)]+)",
     re.IGNORECASE,
 )
 _PASSWORD_CLAUSE = re.compile(
@@ -57,18 +61,24 @@ _URL = re.compile(r"(\w://[^\s:/?#@'\"]*:)[^\s/@'\"]+(?=@)")
 
 def redacted(text: str) -> str:
     """`text` with every string literal hidden."""
-    pieces: list[str] = []
+    shown = {"word", "name", "line", "block", ""}
+    hidden = f"'{HIDDEN}'"
+    return without_said(
+        "".join([part if kind in shown else hidden for kind, part in pieces(text)])
+    )
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """The text in pieces, each with its kind: a group of `_OPENING`, "" between."""
     position = 0
     while (opening := _OPENING.search(text, position)) is not None:
-        pieces.append(text[position : opening.start()])
+        if opening.start() > position:
+            yield "", text[position : opening.start()]
         kind = str(opening.lastgroup)
         position = _end(text, opening, kind)
-        if kind in {"word", "name", "line", "block"}:
-            pieces.append(text[opening.start() : position])
-        else:
-            pieces.append(f"'{HIDDEN}'")
-    pieces.append(text[position:])
-    return without_passwords("".join(pieces))
+        yield kind, text[opening.start() : position]
+    if position < len(text):
+        yield "", text[position:]
 
 
 def redacted_blindly(text: bytes) -> str:
@@ -81,15 +91,10 @@ def redacted_blindly(text: bytes) -> str:
     return redacted(decoded if begins < 0 else f"{decoded[:begins]}'{HIDDEN}'")
 
 
-def without_passwords(text: str) -> str:
-    """`text` without the values of `password=` and the passwords in URLs."""
+def without_said(text: str) -> str:
+    """`text` without what stands behind `password`, and the passwords in URLs."""
     text = _URL.sub(rf"\g<1>{HIDDEN}", text)
     return _PASSWORD_WORD.sub(_hide_value, text)
-
-
-def may_hold_password(text: str) -> bool:
-    """Whether `without_passwords` could find anything; cheap enough for every text."""
-    return "://" in text or "assw" in text or "ASSW" in text or "assphr" in text
 
 
 def _hide_value(match: re.Match[str]) -> str:

@@ -13,7 +13,9 @@ import asyncpg
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from typer.testing import CliRunner
 
+from proxy.cli.identity import identity_app
 from proxy.wire import codes
 from proxy.wire.startup import StartupMessage
 from tests.clients.token_rig import (
@@ -29,7 +31,7 @@ from tests.clients.token_rig import (
 )
 from tests.clients.tools import run
 from tests.fix_postgres import bin_dir
-from tests.integration.rig import events, metric
+from tests.integration.rig import events, eventually, metric
 from tests.unit.auth.token_maker import hmac_with, rsa_key, unsigned
 
 if TYPE_CHECKING:
@@ -46,6 +48,37 @@ def guard(token_guard: Guard) -> Guard:
 
 
 # --- right -------------------------------------------------------------------
+
+
+def test_who_was_added_with_only_a_token_comes_in_by_it(
+    guard: Guard, shop17: Database
+) -> None:
+    """By `pgwarden identity add`, while it serves."""
+    config = guard.proxy.log_path.with_name("pgwarden.yaml")
+    command = ["add", "deploy-docs", "--role", "migrator", "--no-password"]
+    command += ["--issuer", "forge", "--claim", "repository=acme/docs"]
+    command += ["--claim", "ref=refs/heads/main", "--claim", "ref=refs/tags/v*"]
+    ran = CliRunner().invoke(identity_app, [*command, "--config", str(config)])
+    assert (ran.exit_code, ran.output) == (0, ""), ran.exception
+
+    def token(**change: str) -> str:
+        claims = guard.claims(**{"repository": "acme/docs"} | change)
+        return guard.issuer.key.sign(claims).decode()
+
+    def comes_in() -> bool:
+        options = guard.options("deploy-docs", shop17, password=token())
+        try:
+            psycopg.connect(**options).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    eventually(comes_in)
+    for other in ({"repository": "acme/shop"}, {"ref": "refs/heads/evil"}):
+        assert "authentication failed" in refusal(
+            guard, shop17, "deploy-docs", token(**other)
+        )
+    assert "authentication failed" in refusal(guard, shop17, "deploy-docs", PASSWORD)
 
 
 @pytest.mark.parametrize("major", [15, 17])

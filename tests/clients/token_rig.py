@@ -7,7 +7,6 @@ Next: `test_tokens.py`.
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ import psycopg
 import pytest
 import trustme
 
+from proxy.auth.identities import read_entry
 from proxy.auth.secrets import make_secret
+from proxy.cli.document_edit import document_of
 from tests.clients.tools import bare_environment
 from tests.fix_proxy import Proxies, merged, ungated_text
 
@@ -155,7 +156,8 @@ def guarded(
     leaf.private_key_pem.write_to_path(folder / "key.pem")
     leaf.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     (folder / "policy.yaml").write_text(ungated_text() + AUTHENTICATION)
-    (folder / "identities.yaml").write_text(json.dumps(identities()))
+    entries = [read_entry(each, source="rig") for each in identities()["identities"]]
+    (folder / "identities.yaml").write_text(document_of(entries))
     both = {"url": issuer.url, "ca": str(issuer.ca)} | section
     settings = {
         "identities": str(folder / "identities.yaml"),

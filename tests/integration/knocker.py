@@ -14,6 +14,8 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Self
 
+from typing_extensions import override
+
 from proxy.wire import messages
 from proxy.wire.errors_wire import parse_error_fields
 from proxy.wire.startup import SSLRequest, StartupMessage
@@ -151,19 +153,11 @@ class Knocker:
                 return kind == "Z"
 
 
-class Middle:
-    """Listens with a certificate of its own and passes on to a server, over TLS too.
+class Listening:
+    """A port of loopback, each of whose clients is met in a thread of its own."""
 
-    It reads everything. With `strip` it takes SCRAM-SHA-256-PLUS out of the offer.
-    """
-
-    def __init__(
-        self, host: str, port: int, chain: tuple[Path, Path], *, strip: bool = False
-    ) -> None:
-        self._server = (host, port)
-        self._strip = strip
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(*chain)
+    def __init__(self) -> None:
+        """Listen from now on: what `meet` needs must be there already."""
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -178,18 +172,42 @@ class Middle:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
-                threading.Thread(target=self._pass_on, args=[client]).start()
+                threading.Thread(target=self._meet, args=[client]).start()
 
-    def _pass_on(self, client: socket.socket) -> None:
+    def _meet(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
             client.settimeout(WAIT_S)
-            assert client.recv(8) == SSLRequest().encode()
-            client.sendall(b"S")
-            with (
-                self._context.wrap_socket(client, server_side=True) as near,
-                Knocker(*self._server, tls=lenient()) as far,
-            ):
-                self._relay(near, far.socket)
+            self.meet(client)
+
+    def meet(self, client: socket.socket) -> None:
+        """Talk to one client."""
+        raise NotImplementedError
+
+
+class Middle(Listening):
+    """Listens with a certificate of its own and passes on to a server, over TLS too.
+
+    It reads everything. With `strip` it takes SCRAM-SHA-256-PLUS out of the offer.
+    """
+
+    def __init__(
+        self, host: str, port: int, chain: tuple[Path, Path], *, strip: bool = False
+    ) -> None:
+        self._server = (host, port)
+        self._strip = strip
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(*chain)
+        super().__init__()
+
+    @override
+    def meet(self, client: socket.socket) -> None:
+        assert client.recv(8) == SSLRequest().encode()
+        client.sendall(b"S")
+        with (
+            self._context.wrap_socket(client, server_side=True) as near,
+            Knocker(*self._server, tls=lenient()) as far,
+        ):
+            self._relay(near, far.socket)
 
     def _relay(self, near: socket.socket, far: socket.socket) -> None:
         """Both directions in one thread: OpenSSL wants one at a time."""

@@ -333,6 +333,24 @@ def footprint(cluster: Cluster, database: str) -> list[object]:
     ]
 
 
+def borrows_and_writes(demo: Demo, update: str) -> None:
+    """A developer is lent the writer's role by the lead, and loses it at the end."""
+    ask = "CALL pgwarden.request_access('writer', '5m', 'INC-42: fix one row')"
+    with psycopg.connect(demo.dsn(), autocommit=True) as before:
+        row = before.execute(ask.encode()).fetchone()
+        assert row is not None
+        with psycopg.connect(demo.dsn("lead"), autocommit=True) as lead:
+            lead.execute(f"CALL pgwarden.approve('{row[0]}')".encode())
+        with psycopg.connect(demo.dsn(), autocommit=True) as borrowed:
+            assert borrowed.execute(update.encode()).rowcount == 1
+        before.execute(f"CALL pgwarden.revoke('{row[0]}')".encode())
+    with (
+        psycopg.connect(demo.dsn(), autocommit=True) as after,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        after.execute(update.encode())
+
+
 def test_a_foreign_server_gets_a_shop_for_a_while(
     start_demo: Callable[..., Demo], postgres: Cluster
 ) -> None:
@@ -341,6 +359,7 @@ def test_a_foreign_server_gets_a_shop_for_a_while(
     assert one(demo.dsn(), "SELECT count(*) FROM customers") == 1000
     assert one(demo.ready["upstream_dsn"], "SHOW is_superuser") == "on"
     assert one(demo.ready["upstream_dsn"], "SELECT current_database()") == "shop"
+    borrows_and_writes(demo, "UPDATE customers SET name = 'x' WHERE id = 1")
     assert demo.stop() == 0
     assert footprint(postgres, "postgres") == before
     assert not list(demo.temporary.iterdir())
@@ -357,12 +376,13 @@ def test_an_existing_database_is_served_and_put_back(
     run(demo.dsn("migrator"), "CREATE TABLE mine (a int)")
     run(demo.dsn("migrator"), "INSERT INTO mine VALUES (1)")
     assert one(demo.dsn(), "SELECT count(*) FROM mine") == 1
+    borrows_and_writes(demo, "UPDATE mine SET a = 2 WHERE a = 1")
     assert demo.stop() == 0
     assert "table mine" in demo.output.read_text()
     assert shop.fetch("SELECT tableowner FROM pg_tables WHERE tablename = 'mine'") == [
         (shop.cluster.superuser,)
     ]
-    assert shop.fetch("TABLE mine") == [(1,)]
+    assert shop.fetch("TABLE mine") == [(2,)]
     shop.execute("DROP TABLE mine")
     assert footprint(shop.cluster, shop.name) == before
 

@@ -13,6 +13,8 @@ import pytest
 
 from proxy.auth.secrets import SALT_LENGTH, make_secret
 from proxy.demo.postgres import url
+from proxy.doctor.findings import Login
+from proxy.doctor.script import whole_script
 from tests.fix_postgres import MAJORS, bin_dir, new_cluster, run
 
 if TYPE_CHECKING:
@@ -79,6 +81,30 @@ def run_script(
 def connect(cluster: Cluster, user: str) -> psycopg.Connection:
     dsn = url(user, PASSWORDS[user], cluster.port, "app")
     return psycopg.connect(dsn, autocommit=True)
+
+
+def test_in_one_script_with_all_that_is_lent(server: Cluster, tmp_path: Path) -> None:
+    """As `doctor --fix-sql` prints it: each lent role has a secret of its own."""
+    logins = [
+        Login("reader", READER, is_reader=True, roles=("developer",)),
+        Login("zz", MIGRATOR, is_reader=False, roles=("migrator",)),
+        Login("writer", WRITER, is_reader=False, roles=("writer",)),
+        Login("fixer", "fix'er", is_reader=False, roles=("fixer",)),
+    ]
+    script = tmp_path / "all.sql"
+    script.write_text(whole_script(logins, ["writer", "fixer"]))
+    secret = make_secret("fix it", salt=secrets.token_bytes(SALT_LENGTH)).encode()
+    done = run_script(server, "app_owner", script, writer2_secret=secret)
+    assert done.returncode == 0, done.stderr
+    dsn = url("fix'er", "fix it", server.port, "app")
+    for place in (psycopg.connect(dsn, autocommit=True), connect(server, WRITER)):
+        with place as writer:
+            writer.execute("UPDATE users SET id = 2")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                writer.execute("DROP TABLE users")
+    done = run_script(server, "app_owner", script, writer2_secret="")
+    assert done.returncode == 3
+    assert "the secret is not what" in done.stderr
 
 
 def test_the_reader_reads_everything(server: Cluster) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import psycopg
@@ -14,6 +14,7 @@ from tests.integration.lending import PEOPLE, REQUEST, House, house
 from tests.integration.rig import eventually, metric
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.fix_postgres import Database
@@ -269,6 +270,49 @@ def backends_of(lent: House) -> int:
         f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{writer_of(lent)}'"
     )
     return int(found)
+
+
+async def test_no_copy_cursor_or_portal_outlives_a_revocation(lent: House) -> None:
+    """What was begun while it was lent is not carried on with."""
+    ended = (psycopg.OperationalError, psycopg.errors.AdminShutdown)
+
+    grant = running(lent)
+    with lent.connect("dana") as dana:
+        with pytest.raises(ended):
+            _copy_out(dana, lambda: lent.call("lea", "revoke", grant))
+        assert dana.closed
+    eventually(lambda: backends_of(lent) == 0)
+
+    grant = running(lent)
+    with lent.connect("dana") as dana:
+        dana.execute("BEGIN")
+        dana.execute("DECLARE c CURSOR FOR SELECT id FROM orders")
+        assert dana.execute("FETCH 1 FROM c").fetchone()
+        lent.call("lea", "revoke", grant)
+        eventually(lambda: backends_of(lent) == 0)
+        with pytest.raises(ended):
+            dana.execute("FETCH 1 FROM c")
+
+    grant = running(lent)
+    connection = await asyncpg.connect(lent.dsn("dana"))
+    await connection.transaction().start()
+    portal = await connection.cursor("SELECT id FROM orders")
+    assert await portal.fetch(1)
+    lent.call("lea", "revoke", grant)
+    eventually(lambda: backends_of(lent) == 0)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await portal.fetch(1)
+    assert connection.is_closed()
+    connection.terminate()
+
+
+def _copy_out(dana: psycopg.Connection[Any], in_between: Callable[[], object]) -> None:
+    many = "SELECT repeat('x', 1000) FROM generate_series(1, 200000)"
+    with dana.cursor().copy(f"COPY ({many}) TO STDOUT".encode()) as copy:
+        assert copy.read()
+        in_between()
+        while copy.read():
+            pass
 
 
 def test_a_statement_that_waits_for_a_lock_ends_with_the_grant(lent: House) -> None:

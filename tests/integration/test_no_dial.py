@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 import yaml
+from typing_extensions import override
 
 from proxy.auth.secrets import make_secret
 from proxy.wire import messages
 from proxy.wire.startup import CancelRequest, SSLRequest, StartupMessage
 from tests.authority import DAY, Authority
 from tests.fix_proxy import Proxies, ungated_text
-from tests.integration.knocker import PLAIN, PLUS, Knocker, lenient
+from tests.integration.knocker import PLAIN, PLUS, Knocker, Listening, lenient
 from tests.integration.rig import eventually, query
 from tests.scram_speaker import END_POINT, ScramSpeaker
 
@@ -50,32 +50,16 @@ NAMES = ("scram", "plus", "certificate", "both", "away", "nobody")
 TERMINATE = b"X\0\0\0\x04"
 
 
-class Upstream:
+class Upstream(Listening):
     """A port of which it is known who came: what startup packets call themselves."""
 
     def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
         self.names: list[str] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                threading.Thread(target=self._meet, args=[client]).start()
-
-    def _meet(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client:
-            client.settimeout(5)
-            packet = client.recv(4096)
-            self.names.append(_application(packet))
+    @override
+    def meet(self, client: socket.socket) -> None:
+        self.names.append(_application(client.recv(4096)))
 
     def came(self) -> list[str]:
         return [name for name in self.names if name != OUR_LOOK]

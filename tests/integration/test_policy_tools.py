@@ -75,7 +75,7 @@ def play_developer(proxy: Proxy, database: str) -> None:
         refused(connection, "DELETE FROM orders")
         refused(connection, "SELECT pg_sleep(1)")
         refused(connection, "selct")
-        run("SELECT 1 AS password FROM orders LIMIT 1")
+        run("SELECT 'password=x' FROM orders LIMIT 1")
         run("SET jit = off; SELECT count(*) FROM orders; RESET jit")
         with connection.transaction(), connection.cursor(name="c") as cursor:
             cursor.execute("SELECT id FROM orders ORDER BY id")

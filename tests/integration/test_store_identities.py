@@ -13,8 +13,10 @@ import psycopg
 import pytest
 import yaml
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from proxy.auth.identities import IdentityEntry
+from proxy.cli.identity import identity_app
 from proxy.server.store_watch import LOOK_EVERY_S
 from proxy.store import identities, last_uses
 from proxy.store.engine import Change, Store
@@ -187,6 +189,39 @@ RUNNING = (
     "select 1 from pg_stat_activity where state = 'active' and query like "
     "'%half_done%' and pid <> pg_backend_pid()"
 )
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["disable dev", "enable dev"],
+        ["remove dev", "add dev --role developer --password-file PASSWORD"],
+    ],
+)
+def test_what_was_undone_at_once_has_ended_sessions_all_the_same(
+    kept: Kept, shop17: Database, commands: list[str]
+) -> None:
+    """Nobody looks in between, and a stolen session must not outlast it."""
+    file = kept.proxy.folder / "password-of-dev"
+    file.write_text(kept.proxy.passwords.developer)
+    config = str(kept.proxy.folder / "pgwarden.yaml")
+    dsn = kept.proxy.dsn("developer", shop17.name)
+    with Raw(dsn) as out:
+        out.send(query(f"begin; {ENDLESS}"))
+        for command in commands:
+            words = command.replace("PASSWORD", str(file)).split()
+            ran = CliRunner().invoke(identity_app, [*words, "--config", config])
+            assert ran.exit_code == 0, ran.exception
+        assert b"C57P01\0" in out.rest()
+    eventually(lambda: _comes_in(dsn))
+
+
+def _comes_in(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def test_time_runs_out_during_a_session(kept: Kept, shop17: Database) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.exposition import CONTENT_TYPE, reference_page, render
-from proxy.metrics import TABLE, Metrics
+from proxy.metric_table import TABLE
+from proxy.metrics import Metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 

@@ -9,9 +9,8 @@ import pytest
 
 from proxy import metric as metric_module, metrics as module
 from proxy.metric import Type
+from proxy.metric_table import DECISION_BUCKETS, TABLE
 from proxy.metrics import (
-    DECISION_BUCKETS,
-    TABLE,
     Histogram,
     Metrics,
     Snapshot,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,11 @@ upstream:
   host: localhost
   logins: {{reader: {{user: r}}, migrator: {{user: m}}}}
 {where}
+"""
+ISSUERS = """
+tls: {certificate: server.crt, key: server.key}
+issuers:
+  forge: {url: "https://token.actions.githubusercontent.com", audience: pgwarden}
 """
 FILE = "# ours\nversion: 1\nidentities: []\n"
 PLACES = {
@@ -176,7 +182,11 @@ def test_disabled_and_back(place: Place) -> None:
     assert found.disabled
     assert place.json("list")[0]["state"] == "disabled"
     place.ok("enable", "ana")
-    assert place.find("ana") == before
+    after = place.find("ana")
+    assert before is not None
+    assert after is not None
+    assert after.sessions_since != before.sessions_since
+    assert replace(after, sessions_since=before.sessions_since) == before
     place.ok("remove", "ana")
     assert place.find("ana") is None
     for command in ("disable", "enable", "remove", "rotate", "show"):
@@ -253,6 +263,113 @@ def test_a_new_password_at_once(place: Place) -> None:
     assert len(found.secrets) == 1
     assert fits(found, new)
     assert found.secrets[0].salt != before.secrets[0].salt
+
+
+def test_only_by_a_certificate(place: Place) -> None:
+    said = place.ok(
+        *("add", "ci", "--role", "migrator", "--no-password"),
+        *("--certificate", "uri=spiffe://example.com/ci"),
+        *("--certificate", "issuer=CN=CI CA,O=Example"),
+    )
+    assert said == ""
+    found = place.find("ci")
+    assert found is not None
+    assert found.secrets == ()
+    assert found.certificate is not None
+    assert found.certificate.uri == "spiffe://example.com/ci"
+    assert found.certificate.issuer == "CN=CI CA,O=Example"
+    shown = place.json("show", "ci")
+    assert shown["passwords"] == 0
+    assert shown["certificate"]["uri"] == "spiffe://example.com/ci"
+    assert "certificate" in place.ok("list")
+    # A password comes only by somebody's word, and can go again.
+    assert "no password" in place.wrong("rotate", "ci").message
+    word = place.json("rotate", "ci", "--now")["password"]
+    assert fits(place.find("ci"), word)
+    assert place.find("ci").certificate == found.certificate  # type: ignore[union-attr]
+    place.ok("set", "ci", "--no-password")
+    assert place.find("ci") == found
+    said = place.wrong("set", "ci", "--no-certificate").message
+    assert "could not come in" in said
+    assert place.find("ci") == found
+
+
+def test_only_by_a_token(place: Place) -> None:
+    place.config.write_text(place.config.read_text() + ISSUERS)
+    add = ("add", "ci", "--role", "migrator", "--no-password", "--issuer")
+    place.ok(
+        *(*add, "forge", "--claim", "repository=acme/shop"),
+        *("--claim", "ref=refs/heads/main", "--claim", "ref=refs/tags/v*"),
+        *("--claim", "repository_id=42", "--claim", "ref_protected=true"),
+    )
+    found = place.find("ci")
+    assert found is not None
+    assert found.secrets == ()
+    assert found.token is not None
+    assert found.token.issuer == "forge"
+    assert found.token.claims == {
+        "repository": ("acme/shop",),
+        "ref": ("refs/heads/main", "refs/tags/v*"),
+        "repository_id": (42,),
+        "ref_protected": (True,),
+    }
+    assert place.json("show", "ci")["token"]["issuer"] == "forge"
+    place.ok("set", "ci", "--certificate", "dns=ci.example.com", "--no-token")
+    found = place.find("ci")
+    assert found is not None
+    assert (found.token, found.secrets) == (None, ())
+
+
+ADD = ("add", "ci", "--role", "migrator", "--no-password")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((*ADD,), "takes --certificate or --issuer"),
+        ((*ADD, "--network", "10.0.0.0/8"), "takes --certificate or --issuer"),
+        ((*ADD, "--certificate", "ci.example.com"), "not of the form NAME=VALUE"),
+        ((*ADD, "--certificate", "dns="), "not of the form NAME=VALUE"),
+        ((*ADD, "--certificate", "dns=a", "--certificate", "dns=b"), "given twice"),
+        ((*ADD, "--certificate", "dns=a", "--certificate", "uri=b"), "exactly one"),
+        ((*ADD, "--certificate", "host=ci.example.com"), "unknown key"),
+        ((*ADD, "--certificate", "dns=*.example.com"), "no wildcards"),
+        ((*ADD, "--certificate", "dns={identity}.example"), "rules of the policy"),
+        ((*ADD, "--certificate", "dns=a", "--type"), "then there is none to type"),
+        ((*ADD, "--claim", "repository=acme/shop"), "give --issuer, too"),
+        ((*ADD, "--issuer", "forg", "--claim", "a=b"), 'did you mean "forge"?'),
+        ((*ADD, "--issuer", "forge"), 'needs "claims"'),
+        ((*ADD, "--issuer", "forge", "--claim", "ref=*"), '"*" alone allows'),
+        ((*ADD, "--issuer", "forge", "--claim", "ref=x"), "everybody may have"),
+    ],
+)
+def test_what_is_no_proof(place: Place, arguments: tuple[str, ...], told: str) -> None:
+    place.config.write_text(place.config.read_text() + ISSUERS)
+    assert told in place.wrong(*arguments).message
+    assert place.find("ci") is None
+
+
+def test_whom_no_rule_lets_in_is_told_of(place: Place) -> None:
+    policy = place.folder / "policy.yaml"
+    rules = """
+authentication:
+  - {id: login.jobs, when: {roles: [migrator], tls: true}, method: certificate}
+  - {id: login.jobs.plain, when: {roles: [migrator]}, method: reject, reason: no TLS}
+  - {id: login.people, method: scram}
+"""
+    policy.write_text(policy_path("production").read_text() + rules)
+    text = place.config.read_text().replace(str(policy_path("production")), str(policy))
+    tls = "tls: {certificate: c, key: k, client_ca: ca}\n"
+    place.config.write_text(text + tls)
+    told = place.run("add", "ci", "--role", "migrator").stderr
+    assert '"ci" can\'t come in yet: rule login.jobs takes a certificate' in told
+    told = place.run("set", "ci", "--certificate", "dns=ci.example").stderr
+    assert told == ""
+    add = ("add", "ana", "--role", "developer", "--certificate", "dns=a")
+    told = place.run(*add, "--no-password").stderr
+    assert "rule login.people takes a password" in told
+    assert "login.jobs" not in told
+    assert place.run("disable", "ana").exit_code == 0
 
 
 def test_from_a_document_to_the_store_and_back(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from proxy.cli.main import app
 from proxy.policy.documents import load
 from proxy.policy.lint import lint
-from tests.made_log import MadeLog
+from proxy.policy.situation import Circumstances
+from proxy.session.judge import Judge
+from tests.made_log import BEGIN, MadeLog
 from tests.unit.replay.replaying import READING, policy
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
         session = log.session(policy(READING), identity="ana")
         for number in range(25):
             session.query(f"SELECT * FROM s.t{number}")
-        session.query("SELECT password FROM s.u")
+        session.query("SELECT 1 FROM s.u WHERE password = 'x'")
         strange = READING.replace("developer:", "strange:")
         log.session(policy(strange), "strange").query("SELECT 1")
     return tmp_path / "audit"
@@ -85,6 +87,64 @@ def test_a_role_is_taken_from_another_policy_when_asked(folder: Path) -> None:
     ran = suggest(folder, "--policy", "staging")
     assert 'upstream: "migrator"' in ran.stdout
     assert "read_only: false" in ran.stdout
+
+
+BOUND = """
+version: 1
+name: bound
+authentication: [{id: login.all, method: scram-plus}]
+access: {roles: {strange: {requesters: [developer], approvers: [developer]}}}
+roles:
+  strange: {login: permit, upstream: w}
+  developer:
+    login: permit
+    upstream: reader
+    limits: {sessions: 5}
+    rules:
+      - id: reads
+        permit: {kinds: [read], actions: [select], relations: [{access: [read]}]}
+      - id: office
+        when: {networks: [10.0.0.0/8]}
+        permit: {kinds: [insert]}
+      - id: weekdays
+        unless: {during: [{days: [sat, sun], timezone: UTC}]}
+        permit: {kinds: [delete]}
+      - id: trial
+        forbid: {relations: [{access: [read], names: [pay]}]}
+        reason: on trial
+        shadow: {until: 2099-01-01}
+"""
+
+
+def test_what_a_draft_does_not_say_is_told(tmp_path: Path) -> None:
+    """Hours, networks, applications, trials, and whole sections of the policy."""
+    path = tmp_path / "bound.yaml"
+    path.write_text(BOUND)
+    with MadeLog(tmp_path / "audit") as log:
+        bound = policy(BOUND)
+        around = Circumstances("10.0.0.1", "psql", BEGIN)
+        situation = bound.situation("developer", around)
+        judge = Judge(bound, "developer", database="shop", situation=situation)
+        session = log.session(judge, identity="ana")
+        assert session.query("SELECT * FROM pay")
+        assert session.query("SELECT * FROM orders")
+    said = suggest(tmp_path / "audit", "--policy", str(path)).stdout
+    heading = said.partition("version: 1")[0]
+    assert (
+        "Permitted here: 1 statement that rule trial, in shadow, would have refused."
+        in heading
+    )
+    assert "Of policy bound these do not: office, weekdays." in heading
+    assert "On trial in policy bound, and not in here: trial." in heading
+    assert "also says authentication, access, limits" in heading
+    assert '"pay" # 1: ana' in said
+    load(said, source="x")
+
+
+def test_nothing_is_told_of_what_is_not_there(folder: Path) -> None:
+    heading = suggest(folder, "--policy", "development").stdout.partition("version")[0]
+    for word in ("shadow", "trial", "at any time"):
+        assert word not in heading
 
 
 @pytest.mark.parametrize(

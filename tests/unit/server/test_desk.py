@@ -51,9 +51,6 @@ class Lends:
         self.problem = problem
         self.steps: list[str] = []
 
-    def role_of(self, _name: str) -> str:
-        return "lead"
-
     async def take_step(self, _actor: object, name: str, _args: object) -> object:
         assert len(self.log.written) == 1, "recorded before it happens"
         self.steps.append(name)

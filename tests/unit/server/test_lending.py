@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,10 @@ import pytest
 
 from proxy.access.grant import Actor, State
 from proxy.access.said import AccessRefused
+from proxy.auth.claims import TokenEntry
+from proxy.auth.client_certificates import CertificateName
 from proxy.auth.identities import Identities, Identity
+from proxy.auth.secrets import make_secret, parse_secret
 from proxy.metrics import Metrics
 from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
@@ -55,7 +59,12 @@ class Worker:
                 [Identity("dana", "developer", ()), Identity("lea", "lead", ())]
             ),
             settings=SimpleNamespace(
-                upstream=SimpleNamespace(logins=dict.fromkeys(logins))
+                issuers={
+                    "forge": SimpleNamespace(identity_claim=""),
+                    "company": SimpleNamespace(identity_claim="email"),
+                },
+                identities=None,
+                upstream=SimpleNamespace(logins=dict.fromkeys(logins)),
             ),
             links={},
             metrics=self.metrics,
@@ -66,6 +75,11 @@ class Worker:
         self.lending = Lending(
             cast("Server", self.server), store, problem=lambda: self.problem
         )
+
+    def people(self, **changed: Identity | None) -> None:
+        """These are others from now on, or gone."""
+        known = {each.name: each for each in self.server.identities} | changed
+        self.server.identities = Identities([each for each in known.values() if each])
 
     def passes(self, seconds: float) -> None:
         self.clock_s += seconds
@@ -143,6 +157,188 @@ async def test_what_is_over_is_written_down_once(worker: Worker, store: Store) -
     ]
 
 
+OUT = Identity("dana", "developer", (), disabled=True)
+
+
+@pytest.mark.parametrize(
+    "dana",
+    [
+        OUT,
+        Identity("dana", "lead", ()),
+        Identity("dana", "developer", (), valid_until=datetime(2026, 1, 1, tzinfo=UTC)),
+        None,
+    ],
+)
+async def test_whoever_is_out_for_a_moment_has_lost_it_for_good(
+    worker: Worker, dana: Identity | None
+) -> None:
+    """Neither who is enabled again nor another person of that name has it then."""
+    told: list[str] = []
+    worker.lending.on_event = lambda event, _grant: told.append(event)
+    lent = await worker.lend()
+    worker.passes(6)
+    back = worker.server.identities.find("dana")
+    worker.people(dana=dana)
+    await worker.lending._lapse()
+    worker.people(dana=back)
+    assert worker.role == "developer"
+    grant = worker.lending.grants[lent]
+    assert (grant.state, grant.closed_by) == (State.REVOKED, "pgwarden")
+    assert grant.is_unreviewed
+    assert told == ["requested", "approved", "revoked"]
+
+
+async def test_a_request_is_lost_with_who_asked(worker: Worker) -> None:
+    """Approved after they are back, it would be somebody else's wish."""
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    worker.passes(6)
+    back = worker.server.identities.find("dana")
+    worker.people(dana=OUT)
+    with pytest.raises(AccessRefused, match="is withdrawn already"):
+        await worker.lending.take_step(LEA, "approve", (grant.id,))
+    worker.people(dana=back)
+    with pytest.raises(AccessRefused, match="is withdrawn already"):
+        await worker.lending.take_step(LEA, "approve", (grant.id,))
+    assert worker.role == "developer"
+
+
+async def test_who_is_only_not_in_this_file_has_lost_nothing(worker: Worker) -> None:
+    """Of two pgwardens with one store, each has a file of its own."""
+    await worker.lend()
+    worker.passes(6)
+    worker.server.settings.identities = "identities.yaml"
+    dana = worker.server.identities.find("dana")
+    worker.people(dana=None)
+    await worker.lending._lapse()
+    worker.people(dana=dana)
+    assert worker.role == "writer"
+    worker.people(dana=OUT)
+    await worker.lending._lapse()
+    worker.people(dana=dana)
+    assert worker.role == "developer"
+
+
+@pytest.mark.parametrize(
+    "lea",
+    [
+        Identity("lea", "lead", (), disabled=True),
+        Identity("lea", "developer", ()),
+        Identity("lea", "lead", (), valid_until=datetime(2026, 1, 1, tzinfo=UTC)),
+        None,
+    ],
+)
+async def test_who_is_out_takes_no_step_in_the_moment_that_is_left(
+    worker: Worker, lea: Identity | None
+) -> None:
+    """A session ends within two seconds; an approval takes one."""
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    worker.people(lea=lea)
+    for name in ("approve", "deny", "revoke"):
+        with pytest.raises(AccessRefused, match='"lea" is disabled or changed'):
+            await worker.lending.take_step(LEA, name, (grant.id,))
+    assert worker.lending.grants[grant.id].state is State.PENDING
+
+
+SECRET = parse_secret(make_secret("one", salt=bytes(16)).encode())
+CARD = CertificateName(email="dana@example.com")
+JOB = TokenEntry(issuer="forge", claims={"repository": ("acme/shop",)})
+ONE_PERSON = [
+    ("password", {"secrets": (SECRET,)}),
+    ("certificate", {"certificate": CARD}),
+    ("token", {"token": JOB}),
+]
+
+
+@pytest.mark.parametrize(("what", "proof"), ONE_PERSON)
+async def test_one_person_with_two_names_has_two_eyes(
+    worker: Worker, what: str, proof: dict[str, Any]
+) -> None:
+    """Asked as one of them, approved and reviewed as the other."""
+    worker.people(
+        dana=Identity("dana", "developer", **{"secrets": ()} | proof),
+        lea=Identity("lea", "lead", **{"secrets": ()} | proof),
+        leo=Identity("leo", "lead", ()),
+    )
+    asked = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    for name in ("approve", "deny"):
+        with pytest.raises(AccessRefused, match=f"by the same {what}") as caught:
+            await worker.lending.take_step(LEA, name, (asked.id,))
+        assert caught.value.rule == "access.same-person"
+    await worker.lending.take_step(Actor("leo", "lead"), "approve", (asked.id,))
+    # Who may end it, may end their own.
+    await worker.lending.take_step(LEA, "revoke", (asked.id,))
+    with pytest.raises(AccessRefused, match=f"by the same {what}"):
+        await worker.lending.take_step(LEA, "review", (asked.id, "all was well"))
+
+
+@pytest.mark.parametrize(("what", "proof"), ONE_PERSON)
+async def test_one_person_with_two_names_approves_once(
+    worker: Worker, what: str, proof: dict[str, Any]
+) -> None:
+    two = POLICY.replace("approvers: lead", "approvers: lead, approvals: 2")
+    worker.server.policy = Policy(load(two, source="p"))
+    worker.people(
+        lea=Identity("lea", "lead", **{"secrets": ()} | proof),
+        leo=Identity("leo", "lead", **{"secrets": ()} | proof),
+    )
+    asked = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    await worker.lending.take_step(LEA, "approve", (asked.id,))
+    with pytest.raises(AccessRefused, match=f"by the same {what}"):
+        await worker.lending.take_step(Actor("leo", "lead"), "approve", (asked.id,))
+    assert worker.role == "developer"
+
+
+async def test_people_of_one_issuer_are_told_apart_by_their_name(
+    worker: Worker,
+) -> None:
+    """Of the same issuer, with the same claims; but it says who each of them is."""
+    token = TokenEntry(issuer="company", claims={"groups": ("db",)})
+    worker.people(
+        dana=Identity("dana", "developer", (), token=token),
+        lea=Identity("lea", "lead", (), token=token),
+    )
+    await worker.lend()
+    assert worker.role == "writer"
+
+
+async def test_two_workers_count_one_person_once(worker: Worker, store: Store) -> None:
+    """And two who approve at once lend it once."""
+    two = POLICY.replace("approvers: lead", "approvers: lead, approvals: 2")
+    policy = Policy(load(two, source="p"))
+    other = Worker(store, "reader", "writer")
+    for each in (worker, other):
+        each.server.policy = policy
+        each.people(leo=Identity("leo", "lead", ()))
+    asked = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    found = await asyncio.gather(
+        worker.lending.take_step(LEA, "approve", (asked.id,)),
+        other.lending.take_step(LEA, "approve", (asked.id,)),
+        return_exceptions=True,
+    )
+    (refused,) = [each for each in found if isinstance(each, AccessRefused)]
+    assert refused.rule == "access.approved-twice"
+    assert worker.role == "developer"
+    leo = Actor("leo", "lead")
+    found = await asyncio.gather(
+        worker.lending.take_step(leo, "approve", (asked.id,)),
+        other.lending.take_step(leo, "approve", (asked.id,)),
+        return_exceptions=True,
+    )
+    (refused,) = [each for each in found if isinstance(each, AccessRefused)]
+    assert refused.rule == "access.too-late"
+    await worker.lending.read()
+    assert worker.role == "writer"
+
+
+async def test_a_clock_that_is_set_back_revives_no_request(worker: Worker) -> None:
+    grant = await worker.lending.take_step(DANA, "request_access", REQUEST)
+    worker.passes(3600)
+    await worker.lending._lapse()
+    worker.wall_s -= 7200
+    with pytest.raises(AccessRefused, match="is expired already"):
+        await worker.lending.take_step(LEA, "approve", (grant.id,))
+
+
 async def test_while_the_store_can_not_be_reached(worker: Worker) -> None:
     await worker.lend()
     worker.problem = "gone"
@@ -159,8 +355,9 @@ async def test_while_the_store_can_not_be_reached(worker: Worker) -> None:
 
 async def test_without_the_login_nothing_is_lent(store: Store) -> None:
     worker = Worker(store, "reader")
-    with pytest.raises(AccessRefused, match='role "writer" is not lent'):
+    with pytest.raises(AccessRefused, match='no upstream login "writer"') as caught:
         await worker.lend()
+    assert "deploy/writer.sql" in caught.value.hint
 
 
 async def test_a_step_that_is_refused_changes_nothing(
