@@ -345,6 +345,21 @@ def test_a_password_in_a_pgpass(start_proxy: StartProxy, secured: Secured) -> No
     assert "may be read by others" in str(events(proxy, "password_not_read"))
 
 
+def test_a_password_from_the_environment(
+    start_proxy: StartProxy, secured: Secured
+) -> None:
+    secured.rules(f"hostssl all {READER} all scram-sha-256")
+    name = "PGWARDEN_SECRET_READER"
+    login = {"user": READER, "password_env": name, "password_file": None}
+    proxy = start_proxy(
+        secured.cluster,
+        settings=secured.settings(login),
+        environment={name: secured.reader_password},
+    )
+    says_hello(proxy)
+    assert secured.reader_password not in proxy.log_path.read_text()
+
+
 def test_a_token_from_a_command(start_proxy: StartProxy, secured: Secured) -> None:
     """As a cloud's: it expires, and the next login gets a new one."""
     secured.rules(f"hostssl all {READER} all scram-sha-256")
