@@ -290,7 +290,8 @@ def test_readers_and_migrators_may_want_different_servers(
         with Endless(proxy.dsn(identity)) as running:
             time.sleep(0.3)
             running.cancel()
-    assert metric(proxy, 'pgwarden_cancel_requests_total{result="forwarded"}') == 2
+    series = 'pgwarden_cancel_requests_total{result="forwarded"}'
+    eventually(lambda: metric(proxy, series) == 2)
 
 
 def test_a_failover(start_proxy: StartProxy, mortal: Pair) -> None:
@@ -411,4 +412,4 @@ def test_the_gate_and_the_catalog_go_the_same_way(
     )
     assert not events(proxy, "gate_is_closed")
     assert port_through(proxy) == pair.primary.port
-    assert events(proxy, "catalog_loaded")
+    eventually(lambda: events(proxy, "catalog_loaded"))
