@@ -31,6 +31,7 @@ from tests.clients.token_rig import OLGA
 from tests.clients.tools import bare_environment, program, run
 from tests.fix_postgres import bin_dir
 from tests.integration.knocker import lenient
+from tests.integration.rig import until_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +129,7 @@ class Drivers:
                 timeout=20,
             )
         except (asyncpg.PostgresError, OSError, asyncpg.InterfaceError) as error:
+            await until_closed()
             return f"{type(error).__name__}: {error}"
         said = str(await link.fetchval("select 'ok'"))
         await link.close()

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from tests.clients.token_rig import Guard
     from tests.fix_postgres import Database
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.xdist_group("issuer"),
+]
 
 
 DENIED, REFUSED = (

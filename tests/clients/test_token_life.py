@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from tests.clients.issuer import RealIssuer
     from tests.fix_postgres import Clusters, Database
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.xdist_group("issuer"),
+]
 
 COUNT = "select count(*) from customers"
 

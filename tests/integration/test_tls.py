@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("tls")]
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSSENC_REQUEST = struct.pack("!ii", 8, 80877104)
