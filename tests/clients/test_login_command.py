@@ -21,12 +21,7 @@ if TYPE_CHECKING:
     from tests.clients.token_rig import Guard
     from tests.fix_postgres import Database
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xdist_group("issuer"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
 
 COUNT = "select count(*) from customers"
 

@@ -30,12 +30,7 @@ if TYPE_CHECKING:
     from tests.clients.issuer import RealIssuer
     from tests.fix_postgres import Clusters, Database
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xdist_group("issuer"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
 
 COUNT = "select count(*) from customers"
 

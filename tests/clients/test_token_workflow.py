@@ -17,12 +17,7 @@ from tests.clients.tools import bare_environment, program, run
 if TYPE_CHECKING:
     from tests.fix_postgres import Database
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xdist_group("issuer"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
 
 WORKFLOW = Path(__file__).parents[2] / "deploy" / "ci" / "deploy.yml"
 

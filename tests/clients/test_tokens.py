@@ -36,12 +36,7 @@ from tests.unit.auth.token_maker import hmac_with, rsa_key, unsigned
 if TYPE_CHECKING:
     from tests.fix_postgres import Database
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xdist_group("issuer"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(120)]
 
 COUNT = "select count(*) from customers"
 

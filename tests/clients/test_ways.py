@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     from tests.clients.ways import Attempt
     from tests.fix_postgres import Clusters, Database
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.xdist_group("issuer"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

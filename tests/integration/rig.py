@@ -53,13 +53,15 @@ def eventually(
 async def until_closed(within_s: float = 10.0) -> None:
     """Return when no socket of this event loop is open any more.
 
-    asyncpg hangs up on a refusal and does not wait for it: what is left when the loop
-    ends would be a warning in some later test.
+    Who hangs up after a refusal does not wait for it; what is left when the loop ends
+    would be a warning in some later test.
     """
     selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     async with asyncio.timeout(within_s):
         while len(selector.get_map()) > 1:  # noqa: ASYNC110 - nobody tells; one is ours
             await asyncio.sleep(0.005)
+    for _ in range(3):  # from forgotten by the selector to closed
+        await asyncio.sleep(0)
 
 
 def metric(proxy: Proxy, series: str) -> float:

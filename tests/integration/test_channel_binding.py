@@ -37,11 +37,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.timeout(90),
-    pytest.mark.xdist_group("channel-binding"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
 RULES = """
 authentication:

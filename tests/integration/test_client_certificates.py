@@ -30,11 +30,7 @@ if TYPE_CHECKING:
     from tests.authority import Issued
     from tests.fix_postgres import Clusters
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.timeout(90),
-    pytest.mark.xdist_group("client-certificates"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("login-enumeration")]
+pytestmark = pytest.mark.postgres
 
 ROUNDS = 3_000 if os.environ.get("PGWARDEN_DEEP") else 300
 MOST_ROUNDS = 5 * ROUNDS

@@ -37,11 +37,7 @@ if TYPE_CHECKING:
     from tests.fix_proxy import Proxy
     from tests.unit.auth.token_maker import Key
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.timeout(90),
-    pytest.mark.xdist_group("no-dial"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
 OUR_LOOK = "pgwarden"
 """What pgwarden calls itself on its own account: nobody asked for it."""

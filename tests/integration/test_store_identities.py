@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters, Database
     from tests.fix_proxy import Proxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("store-identities")]
+pytestmark = pytest.mark.postgres
 
 WITHIN_S = 2.0
 TRUSTED_S = 5

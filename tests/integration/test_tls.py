@@ -36,6 +36,7 @@ from tests.integration.rig import (
     eventually,
     metric,
     problems,
+    until_closed,
 )
 from tests.integration.test_cancel import Endless
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("tls")]
+pytestmark = pytest.mark.postgres
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 GSSENC_REQUEST = struct.pack("!ii", 8, 80877104)
@@ -418,6 +419,7 @@ async def test_how_much_the_upstream_must_prove(
             assert await session.value("SELECT count(*) FROM customers") == "1000"
             used = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
             assert await session.value(used) == "t"
+    await until_closed()
 
 
 def test_a_client_hears_nothing_of_the_upstreams_certificate(

@@ -33,12 +33,7 @@ if TYPE_CHECKING:
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.turns,
-    pytest.mark.timeout(90),
-    pytest.mark.xdist_group("upstream-credentials"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(90)]
 
 READER = "pgwarden_reader"
 

@@ -42,12 +42,7 @@ if TYPE_CHECKING:
     from tests.fix_proxy import Proxy, StartProxy
     from tests.fix_replicas import Pair
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.turns,
-    pytest.mark.timeout(120),
-    pytest.mark.xdist_group("failover"),
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(120)]
 
 MAJOR_PARAMS = [pytest.param(major, id=f"pg{major}") for major in MAJORS]
 WORDS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
