@@ -129,7 +129,8 @@ class IssuerSettings(BaseModel):
         default=3600.0,
         ge=1,
         description="How often its keys are fetched again. A token with a key never "
-        "seen has them fetched at once, at most every ten seconds.",
+        "seen has them fetched at once, at most every ten seconds, or this often if it "
+        "is less.",
     )
     keys_usable_s: float = Field(
         default=24 * 3600.0,

@@ -43,6 +43,9 @@ settings.register_profile(
 )
 settings.load_profile("deep" if os.environ.get("PGWARDEN_DEEP") else "quick")
 
+MAJOR_BY = ("postgres", "ward", "pair", "secured", "served")
+"""Fixtures whose parameter is a major of Postgres, with the id "pg<major>"."""
+
 _skipped: list[str] = []
 
 
@@ -78,8 +81,8 @@ def _major_of(item: pytest.Item) -> int | None:
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return None
-    found = callspec.params.get("postgres") or callspec.params.get("ward")
-    return found if isinstance(found, int) else None
+    found = (callspec.params.get(name) for name in MAJOR_BY)
+    return next((each for each in found if isinstance(each, int)), None)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -1,4 +1,4 @@
-"""A primary and a streaming standby of it, and ports at which nobody is at home."""
+"""A primary and its streaming standby, a server that is starting up, dead ports."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+import pytest
+
 from proxy.demo import privileges
 from proxy.demo.postgres import Cluster, free_port
 from tests.fix_postgres import bin_dir, furnish, new_cluster, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.fix_postgres import Clusters
 
@@ -55,6 +58,43 @@ def pair_of(major: int, clusters: Clusters) -> Iterator[Pair]:
         for each in (standby, primary):
             each.stop()
             shutil.rmtree(each.plan.work, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A server that is starting up, and says so to everybody (57P03)."""
+
+    cluster: Cluster
+    hold: Path
+
+    def go_on(self) -> None:
+        """It takes people in from the next moment."""
+        self.hold.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def starting_up(major: int, clusters: Clusters) -> Iterator[Starting]:
+    """One with the shop, held back in its recovery: it waits for an archive."""
+    cluster = new_cluster(bin_dir(major))
+    found = Starting(cluster, cluster.plan.work / "hold")
+    waits = f"while test -e {found.hold}; do sleep 0.05; done; false"
+    cluster.plan.settings.update(restore_command=waits)  # type: ignore[attr-defined]
+    try:
+        cluster.start()
+        furnish(cluster, clusters.logins(major))
+        cluster.stop()
+        signal = cluster.plan.data / "recovery.signal"
+        for file in (signal, found.hold):
+            file.touch()
+            privileges.hand_over(file, cluster.account)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("proxy.demo.postgres.accepts_logins", lambda _: True)
+            cluster.start()
+        yield found
+    finally:
+        found.go_on()
+        cluster.stop()
+        shutil.rmtree(cluster.plan.work, ignore_errors=True)
 
 
 def _copy(primary: Cluster, standby: Cluster) -> None:

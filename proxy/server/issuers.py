@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("issuers")
 
 REFETCH_EVERY_S: Final = 10.0
-"""Least time between two fetches, whatever tokens come and however they end."""
+"""Least time between two fetches, whatever tokens come and however they end; less where
+the operator wants the keys fetched oftener than that (`keys_fresh_s`)."""
 LOOK_EVERY_S: Final = 5.0
 PATIENCE_S: Final = 60.0
 """How long after the start an issuer without keys keeps pgwarden from being ready: a
@@ -123,7 +124,8 @@ class Issuers:
         while self._known:
             for keys in self._known.values():
                 keys.renew_if_old()
-            await asyncio.sleep(LOOK_EVERY_S)
+            every_s = min(each.settings.keys_fresh_s for each in self._known.values())
+            await asyncio.sleep(min(LOOK_EVERY_S, every_s))
 
     async def close(self) -> None:
         """Close what is open towards the issuers."""
@@ -165,6 +167,7 @@ class _Keys:
         self._counters = counters
         self._clock = clock
         self._client = client_for(settings.ca)
+        self._refetch_every_s = min(REFETCH_EVERY_S, settings.keys_fresh_s)
         self._keys: KeySet | None = None
         self._fetched_s = 0.0
         self._tried_s: float | None = None
@@ -225,7 +228,7 @@ class _Keys:
         if self._work is not None and not self._work.done():
             return
         now_s = self._clock()
-        if self._tried_s is not None and now_s - self._tried_s < REFETCH_EVERY_S:
+        if self._tried_s is not None and now_s - self._tried_s < self._refetch_every_s:
             self._work = None
             return
         self._tried_s = now_s

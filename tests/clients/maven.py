@@ -18,7 +18,7 @@ from tests.clients.npm import CACHE
 from tests.clients.tools import bare_environment, program, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _HERE = Path(__file__).parent / "java"
 _INSTALL_S = 300.0
@@ -49,14 +49,17 @@ def _make(command: list[str | Path]) -> None:
         pytest.skip(f"{command[0]} failed: {(done.stdout + done.stderr)[-300:]}")
 
 
-def log_in(properties: Mapping[str, str]) -> str:
-    """Run `Login.java` with these properties; what it prints."""
+def log_in(logins: Sequence[Mapping[str, str]]) -> list[str]:
+    """Run `Login.java` on each of these properties; what it prints of each."""
     folder = login()
-    done = run(
-        [
-            *(program("java"), "-cp", f"{folder}/*:{folder}", "Login"),
-            *(f"{name}={value}" for name, value in properties.items()),
-        ],
-        environment=bare_environment(),
+    lines = "".join(
+        "".join(f"{name}={value}\n" for name, value in properties.items()) + "\n"
+        for properties in logins
     )
-    return done.ok().out.strip()
+    done = run(
+        [program("java"), "-cp", f"{folder}/*:{folder}", "Login"],
+        environment=bare_environment(),
+        text=lines,
+        timeout_s=120,
+    )
+    return done.ok().out.splitlines()

@@ -1,8 +1,9 @@
 """A pgwarden that takes a real issuer's tokens, over real TLS, before a real Postgres.
 
 People come by the issuer `company` (their e-mail address is their name), jobs by
-`forge` (their claims say which), one by OAUTHBEARER, and everybody else by password.
-Next: `test_tokens.py`.
+`forge` (their claims say which), one by OAUTHBEARER, and everybody else by password;
+where it takes certificates, one by that, and one by that and a password. Next:
+`test_tokens.py`, `ways.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import trustme
 from proxy.auth.identities import read_entry
 from proxy.auth.secrets import make_secret
 from proxy.cli.document_edit import document_of
+from tests.authority import Authority
 from tests.clients.tools import bare_environment
 from tests.fix_proxy import Proxies, merged, ungated_text
 
@@ -55,6 +57,16 @@ authentication:
   - id: login.password
     method: scram
 """
+CERTIFICATES = """
+  - id: login.machine
+    when: {roles: [migrator]}
+    method: certificate
+  - id: login.paired
+    when: {identities: ["paired"], roles: [developer]}
+    method: certificate+scram
+    certificate: {email: "{identity}@example.com"}
+"""
+"""Rules that are asked before the last one, where there are certificates."""
 
 
 def identities() -> dict[str, Any]:
@@ -79,6 +91,12 @@ def identities() -> dict[str, Any]:
             },
             {"name": "bob", "role": "developer", "secret": secret},
             {"name": "bound", "role": "developer", "secret": secret},
+            {
+                "name": "robot",
+                "role": "migrator",
+                "certificate": {"common_name": "robot"},
+            },
+            {"name": "paired", "role": "developer", "secret": secret},
             # A password that tokens are no way to, and a way that no token is taken on.
             {"name": "deploy-by-password", "role": "migrator", "secret": secret},
             {"name": "both", **person, "secret": secret},
@@ -88,11 +106,20 @@ def identities() -> dict[str, Any]:
 
 @dataclass
 class Guard:
-    """One pgwarden, its CA and its issuer."""
+    """One pgwarden, its CA and its issuer.
+
+    Attributes:
+        chain: another certificate for its name, of the same CA, and the key.
+        people: the authority of its clients' certificates.
+        strangers: one that it knows nothing of.
+    """
 
     proxy: Proxy
     ca: Path
     issuer: RealIssuer
+    chain: tuple[Path, Path]
+    people: Authority
+    strangers: Authority
 
     def options(self, user: str, database: Database, **more: Any) -> dict[str, Any]:
         """libpq's parameters, short of the password."""
@@ -145,26 +172,45 @@ class Guard:
         return "".join(file.read_text("utf-8") for file in files)
 
 
+def rules(takes_certificates: bool) -> str:
+    """The ways to log in."""
+    if not takes_certificates:
+        return AUTHENTICATION
+    first, last, rest = AUTHENTICATION.rpartition("  - id: login.password\n")
+    return first + CERTIFICATES.removeprefix("\n") + last + rest
+
+
+def _chain(authority: trustme.CA, stem: Path) -> tuple[Path, Path]:
+    """A certificate for "localhost" and its key, on disk."""
+    leaf = authority.issue_cert("localhost")
+    certificate, key = stem.with_suffix(".pem"), stem.with_suffix(".key")
+    leaf.cert_chain_pems[0].write_to_path(certificate)
+    leaf.private_key_pem.write_to_path(key)
+    return certificate, key
+
+
 @contextmanager
 def guarded(
-    clusters: Clusters, issuer: RealIssuer, folder: Path, **section: Any
+    clusters: Clusters,
+    issuer: RealIssuer,
+    folder: Path,
+    *,
+    takes_certificates: bool = False,
+    **section: Any,
 ) -> Iterator[Guard]:
     """Start one; `section` is merged over both issuers in the settings."""
     authority = trustme.CA()
-    leaf = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    leaf.private_key_pem.write_to_path(folder / "key.pem")
-    leaf.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-    (folder / "policy.yaml").write_text(ungated_text() + AUTHENTICATION)
+    ours, theirs = (_chain(authority, folder / name) for name in ("ours", "other"))
+    people, strangers = Authority(folder), Authority(folder, "Strangers CA")
+    (folder / "policy.yaml").write_text(ungated_text() + rules(takes_certificates))
     entries = [read_entry(each, source="rig") for each in identities()["identities"]]
     (folder / "identities.yaml").write_text(document_of(entries))
     both = {"url": issuer.url, "ca": str(issuer.ca)} | section
     settings = {
         "identities": str(folder / "identities.yaml"),
-        "tls": {
-            "certificate": str(folder / "cert.pem"),
-            "key": str(folder / "key.pem"),
-        },
+        "tls": {"certificate": str(ours[0]), "key": str(ours[1])}
+        | ({"client_ca": str(people.path)} if takes_certificates else {}),
         "issuers": {
             "company": merged({"audience": PEOPLE, "identity_claim": "email"}, both),
             "forge": merged({"audience": [JOBS]}, both),
@@ -175,7 +221,7 @@ def guarded(
         proxy = proxies.start(
             clusters.get(17), policy=folder / "policy.yaml", settings=settings
         )
-        yield Guard(proxy, folder / "ca.pem", issuer)
+        yield Guard(proxy, folder / "ca.pem", issuer, theirs, people, strangers)
     finally:
         proxies.stop()
 

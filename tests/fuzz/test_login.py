@@ -17,13 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from typing_extensions import override
 
+from proxy.auth import bearer
 from proxy.auth.client_certificates import CertificateName, ClientCertificate
 from proxy.auth.identities import Identities, Identity
 from proxy.auth.methods import Method
 from proxy.auth.secrets import make_secret
 from proxy.policy.decision import Decision
 from proxy.policy.logins import Way, Ways
-from proxy.session.exchange import Channel
+from proxy.session.exchange import Channel, NeedVerification, Verification
 from proxy.session.handshake import Send, StartTls
 from proxy.session.login import Login
 from proxy.session.login_effects import (
@@ -57,6 +58,7 @@ IDENTITIES = Identities(
     ]
 )
 HASH = b"h" * 32
+TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2lnbmF0dXJl"
 WAYS = [Way(str(m), m, "no", certificate=NAME) for m in Method]
 SCRAM = Way("s", Method.SCRAM)
 
@@ -274,6 +276,78 @@ def test_where_a_login_is_split_changes_nothing(
             talk(door, "ana", garbles, is_bound=False)
         assert split.is_in is whole.is_in
         assert split.sent == whole.sent
+
+
+class TokenDoor(Door):
+    """A shell beside the machine that takes one token, of one identity."""
+
+    def __init__(self, method: Method, size: int) -> None:
+        super().__init__(Ways(Way("t", method, issuer="i"), SCRAM), Channel(HASH))
+        self.asked: list[bytes] = []
+        self._size = size
+
+    @override
+    def feed(self, data: bytes) -> None:
+        for at in range(0, len(data), self._size):
+            if not self.is_over():
+                super().feed(data[at : at + self._size])
+
+    @override
+    def _take(self, effects: list[Effect]) -> None:
+        super()._take(effects)
+        for effect in effects:
+            if isinstance(effect, NeedVerification):
+                self.asked.append(effect.credential)
+                is_right = (effect.user, effect.credential) == ("ana", TOKEN)
+                answer = Verification(IDENTITIES.find("ana") if is_right else None)
+                super()._take(self.login.verified(answer))
+
+
+def said_by_token(method: Method, user: str) -> list[bytes]:
+    """What a client says that has the right one."""
+    message = messages.PasswordMessage(TOKEN).encode()
+    if method is Method.OAUTH:
+        first = b"n,,\x01auth=Bearer " + TOKEN + b"\x01\x01"
+        message = messages.SASLInitialResponse(bearer.MECHANISM, first).encode()
+    return [StartupMessage(0, {"user": user}, ()).encode(), message]
+
+
+@pytest.mark.parametrize("method", [Method.TOKEN, Method.OAUTH])
+def test_a_token_that_is_not_garbled_comes_in(method: Method) -> None:
+    """So the test below can fail."""
+    door = TokenDoor(method, 1 << 16)
+    for each in said_by_token(method, "ana"):
+        door.feed(each)
+    assert door.is_in
+    assert door.asked == [TOKEN]
+
+
+@FUZZ
+@given(
+    number=st.integers(0, 1 << 48),
+    method=st.sampled_from([Method.TOKEN, Method.OAUTH]),
+    user=st.sampled_from(["ana", "off", "bare", "nobody"]),
+    is_framed=st.booleans(),
+    size=st.integers(1, 200),
+)
+def test_no_token_is_read_out_of_what_does_not_hold_it(
+    number: int, method: Method, user: str, is_framed: bool, size: int
+) -> None:
+    start, message = said_by_token(method, user)
+    garbles = Random(number)
+    if is_framed:
+        # Inside the frame, which stays right.
+        message = messages.message(codes.PASSWORD, garbled(message[5:], garbles))
+    else:
+        message = garbled(message, garbles)
+    whole, split = TokenDoor(method, 1 << 16), TokenDoor(method, size)
+    for door in (whole, split):
+        door.feed(start)
+        door.feed(message)
+    assert all(token in message for token in whole.asked)
+    # A space more, "BEARER" or another frame's end: the token is the same one.
+    assert whole.is_in is (user == "ana" and whole.asked[-1:] == [TOKEN])
+    assert (split.asked, split.is_in) == (whole.asked, whole.is_in)
 
 
 class SplitDoor(Door):

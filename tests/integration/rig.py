@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -47,6 +48,20 @@ def eventually(
         assert waited_s < within_s, f"not within {within_s} s: {what or holds}"
         time.sleep(0.01)
     return time.monotonic() - started
+
+
+async def until_closed(within_s: float = 10.0) -> None:
+    """Return when no socket of this event loop is open any more.
+
+    Who hangs up after a refusal does not wait for it; what is left when the loop ends
+    would be a warning in some later test.
+    """
+    selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    async with asyncio.timeout(within_s):
+        while len(selector.get_map()) > 1:  # noqa: ASYNC110 - nobody tells; one is ours
+            await asyncio.sleep(0.005)
+    for _ in range(3):  # from forgotten by the selector to closed
+        await asyncio.sleep(0)
 
 
 def metric(proxy: Proxy, series: str) -> float:

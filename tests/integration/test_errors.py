@@ -379,6 +379,6 @@ def test_an_upstream_that_says_nothing(
         assert problems(proxy), "not ready before the database has been tried"
         with pytest.raises(psycopg.OperationalError, match="can't reach the database"):
             psycopg.connect(proxy.dsn("developer", shop17.name))
-        assert "no answer within 0.5 s" in proxy.log_path.read_text()
+        eventually(lambda: "no answer within 0.5 s" in proxy.log_path.read_text())
         eventually(lambda: problems(proxy))
         assert proxy.stop() == 0

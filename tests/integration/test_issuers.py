@@ -127,6 +127,15 @@ async def test_unknown_keys_do_not_hammer_the_issuer(server: KeyServer) -> None:
         assert at.fetched == 2
 
 
+async def test_who_wants_keys_oftener_has_them_oftener(server: KeyServer) -> None:
+    async with rig(server, keys_fresh_s=2) as at:
+        assert await at.ask(FIRST) == "ok"
+        for _ in range(10):
+            at.clock.now_s += 1
+            assert await at.ask(STRANGER) == Fault.UNKNOWN_KEY
+        assert at.fetched == 6
+
+
 async def test_a_known_key_never_waits_for_a_slow_issuer(server: KeyServer) -> None:
     async with rig(server) as at:
         assert await at.ask(FIRST) == "ok"

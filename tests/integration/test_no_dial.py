@@ -10,6 +10,7 @@ import contextlib
 import socket
 import struct
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,9 @@ from tests.authority import DAY, Authority
 from tests.fix_proxy import Proxies, ungated_text
 from tests.integration.knocker import PLAIN, PLUS, Knocker, Listening, lenient
 from tests.integration.rig import eventually, query
+from tests.key_server import KeyServer
 from tests.scram_speaker import END_POINT, ScramSpeaker
+from tests.unit.auth.token_maker import AUDIENCE, ec_key, key_set, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from proxy.demo.postgres import Cluster
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy
+    from tests.unit.auth.token_maker import Key
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
 
@@ -42,11 +46,15 @@ authentication:
   - {id: w.plus, when: {identities: plus}, method: scram-plus}
   - {id: w.certificate, when: {identities: certificate}, method: certificate}
   - {id: w.both, when: {identities: both}, method: certificate+scram}
+  - {id: w.token, when: {identities: token}, method: token, issuer: forge}
+  - {id: w.oauth, when: {identities: oauth}, method: oauth, issuer: forge}
   - {id: w.away, when: {identities: away}, method: reject, reason: stay away}
   - {id: w.rest, when: {roles: [developer]}, method: scram}
 """
 SECRET = make_secret("right", salt=b"0123456789abcdef", iterations=4096).encode()
-NAMES = ("scram", "plus", "certificate", "both", "away", "nobody")
+NAMES = ("scram", "plus", "certificate", "both", "token", "oauth", "away", "nobody")
+BY_TOKEN = ("token", "oauth")
+FORGE, STRANGER = ec_key("forge"), ec_key("forge")
 TERMINATE = b"X\0\0\0\x04"
 
 
@@ -84,11 +92,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyServer]:
+    with KeyServer(tmp_path_factory.mktemp("issuer") / "ca.pem") as found:
+        found.publish(key_set(FORGE))
+        yield found
+
+
+@pytest.fixture(scope="module")
 def proxy(
     clusters: Clusters,
     postgres17: Cluster,
     upstream: Upstream,
     authority: Authority,
+    issuer: KeyServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("door")
@@ -104,6 +120,11 @@ def proxy(
             "secret": SECRET,
             "certificate": {"common_name": name},
         }
+        | (
+            {"token": {"issuer": "forge", "claims": {"sub": name}}}
+            if name in BY_TOKEN
+            else {}
+        )
         for name in NAMES[:-1]
     ]
     (folder / "identities.yaml").write_text(
@@ -120,6 +141,9 @@ def proxy(
                 "certificate": str(folder / "server.pem"),
                 "key": str(folder / "server.key"),
                 "client_ca": str(authority.path),
+            },
+            "issuers": {
+                "forge": {"url": issuer.url, "audience": AUDIENCE, "ca": str(issuer.ca)}
             },
             "limits": {"login_timeout_s": 3.0},
         },
@@ -197,9 +221,9 @@ def asks_for_replication(knocker: Knocker, user: str) -> None:
 
 
 def _asks(knocker: Knocker) -> bool:
-    """Whether a question came, or the refusal at once."""
-    kind, _ = knocker.hear()
-    return kind == "R"
+    """Whether a password is asked for by SCRAM; else it is a token, or the refusal."""
+    kind, body = knocker.hear()
+    return kind == "R" and PLAIN.encode() in body
 
 
 STRANGERS = [
@@ -262,6 +286,45 @@ def test_half_a_proof_reaches_no_upstream(
     assert upstream.came() == []
 
 
+def token(issuer: KeyServer, key: Key, **change: object) -> bytes:
+    claims = {"iss": issuer.url, "aud": AUDIENCE, "exp": int(time.time()) + 60}
+    return key.sign(claims | change)
+
+
+def shows(knocker: Knocker, user: str, shown: bytes) -> None:
+    """Answer the question with this token, by the way that the name has."""
+    found = knocker.start(user).asked()
+    if isinstance(found, messages.AuthenticationSASL):
+        assert found.mechanisms == ("OAUTHBEARER",)
+        knocker.choose("OAUTHBEARER", b"n,,\x01auth=Bearer " + shown + b"\x01\x01")
+    else:
+        knocker.send(messages.PasswordMessage(shown).encode())
+
+
+@pytest.mark.parametrize("user", BY_TOKEN)
+def test_a_token_that_is_not_good_reaches_no_upstream(
+    proxy: Proxy, upstream: Upstream, issuer: KeyServer, user: str
+) -> None:
+    wrong = [
+        b"",
+        b"right",
+        unsigned({"iss": issuer.url, "aud": AUDIENCE, "sub": user}),
+        token(issuer, STRANGER, sub=user),
+        token(issuer, FORGE, sub="somebody else"),
+        token(issuer, FORGE, sub=user, aud="another"),
+        token(issuer, FORGE, sub=user, exp=int(time.time()) - 60),
+    ]
+    for each in wrong:
+        with Knocker(proxy.host, proxy.port, tls=lenient()) as knocker:
+            shows(knocker, user, each)
+            knocker.send(query("select 1"))
+            assert not knocker.is_in()
+    # The right one, where anybody could have read it on the way.
+    with Knocker(proxy.host, proxy.port) as knocker:
+        assert "over TLS only" in knocker.start(user).error()["M"]
+    assert upstream.came() == []
+
+
 def test_an_exchange_that_was_overheard_is_worth_nothing(
     proxy: Proxy, upstream: Upstream
 ) -> None:
@@ -308,17 +371,30 @@ def test_a_login_that_takes_too_long_reaches_no_upstream(
 
 
 def test_who_is_let_in_is_counted(
-    proxy: Proxy, upstream: Upstream, authority: Authority
+    proxy: Proxy, upstream: Upstream, authority: Authority, issuer: KeyServer
 ) -> None:
     """So the tests above can fail. It comes last: from here on there were some."""
-    count = len(upstream.came())
-    with Knocker(proxy.host, proxy.port) as knocker:
+
+    def by_password(knocker: Knocker) -> None:
         knocker.start("scram").offers()
         knocker.prove("right")
-        knocker.error()  # this upstream hangs up
-    eventually(lambda: len(upstream.came()) > count)
-    count = len(upstream.came())
+
+    def by_token(knocker: Knocker) -> None:
+        shows(knocker, "token", token(issuer, FORGE, sub="token"))
+
+    def by_oauth(knocker: Knocker) -> None:
+        shows(knocker, "oauth", token(issuer, FORGE, sub="oauth"))
+
+    def by_certificate(knocker: Knocker) -> None:
+        knocker.start("certificate")
+
     chain = authority.issue("certificate").chain
-    with Knocker(proxy.host, proxy.port, tls=lenient(chain)) as knocker:
-        knocker.start("certificate").error()
-    eventually(lambda: len(upstream.came()) > count)
+    for number, comes in enumerate([by_password, by_token, by_oauth, by_certificate]):
+        with Knocker(proxy.host, proxy.port, tls=lenient(chain)) as knocker:
+            comes(knocker)
+            knocker.error()  # this upstream hangs up
+        eventually(partial(has_met, upstream, number + 1))
+
+
+def has_met(upstream: Upstream, count: int) -> bool:
+    return len(upstream.came()) >= count

@@ -103,7 +103,7 @@ def test_postgres_goes_and_comes_back(
     with pytest.raises(psycopg.OperationalError, match="can't reach the database"):
         psycopg.connect(proxy.dsn("developer"))
     eventually(lambda: problems(proxy) == ["the database can't be reached"])
-    assert metric(proxy, "pgwarden_upstream_connections_open") == 0
+    eventually(lambda: metric(proxy, "pgwarden_upstream_connections_open") == 0)
     mortal.stop()
     # pgwarden knows the old port.
     monkeypatch.setattr("proxy.demo.postgres.free_port", lambda: port)

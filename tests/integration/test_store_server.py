@@ -1,4 +1,4 @@
-"""Identities in a store on a Postgres of its own, which goes down in the end."""
+"""Identities in a store on a Postgres of its own, which goes down and comes back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxy.store import identities
 from proxy.store.engine import Change, Store
 from proxy.store_settings import StoreSettings, StoreTls
 from tests.fix_postgres import bin_dir, new_cluster, run
-from tests.integration.rig import Raw, events, eventually
+from tests.integration.rig import Raw, events, eventually, problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +57,7 @@ def test_a_store_in_postgres(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STORE_PASSWORD", "of the store")
+    port = state.port
     url = f"postgresql://pgwarden_store@{state.host}:{state.port}/pgwarden_store"
     store = {
         "url": url,
@@ -80,7 +81,40 @@ def test_a_store_in_postgres(
         eventually(lambda: len(events(proxy, "store_unavailable")) == 2, 15)
         eventually(lambda: is_refused(proxy, shop17), TRUSTED_S + 15)
         assert stays.execute("select 1").fetchone() == (1,)
+        # It is back: people come in, and what is changed there counts again.
+        monkeypatch.setattr("proxy.demo.postgres.free_port", lambda: port)
+        state.start()
+        eventually(lambda: not problems(proxy), 15)
+        eventually(lambda: is_in(proxy, shop17), 15)
+        assert len(events(proxy, "store_is_back")) == 2
+        assert stays.execute("select 2").fetchone() == (2,)
+        ask_now(settings, disable)
+        eventually(lambda: is_over(stays), 2)
     assert "of the store" not in proxy.log_path.read_text()
+
+
+async def disable(store: Store) -> None:
+    async with store.changing(Change("me", "identity.disable", "dev")) as connection:
+        known = (await identities.read_roll(connection)).find("dev")
+        assert known is not None
+        changed = known.model_copy(update={"disabled": True})
+        await identities.replace(connection, changed)
+
+
+def is_over(session: psycopg.Connection) -> bool:
+    try:
+        session.execute("select 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def is_in(proxy: Proxy, shop: Database) -> bool:
+    try:
+        psycopg.connect(proxy.dsn("developer", shop.name)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 async def remove(store: Store) -> None:

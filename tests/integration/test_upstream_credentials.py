@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from _pytest.mark.structures import ParameterSet
+
     from proxy.demo.postgres import Cluster
+    from proxy.demo.roles import Logins
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy, StartProxy
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(90)]
 
 READER = "pgwarden_reader"
 
@@ -43,12 +46,14 @@ class Secured:
     folder: Path
     authority: trustme.CA
     reader_password: str
+    has_tls: bool
 
     def rules(self, *lines: str) -> None:
         """Make these the rules, before one that lets the superuser in."""
         hba = self.cluster.plan.work / "hba.conf"
+        text = "\n".join([*lines, "host all postgres,pgwarden-probe all scram-sha-256"])
         hba.write_text(
-            "\n".join([*lines, "host all postgres,pgwarden-probe all scram-sha-256\n"])
+            (text if self.has_tls else text.replace("hostssl", "host")) + "\n"
         )
         run(self.cluster.dsn(), "select pg_reload_conf()")
 
@@ -62,6 +67,9 @@ class Secured:
         return {"certificate": str(certificate), "key": str(key)}
 
     def settings(self, login: dict[str, Any], **tls: str) -> dict[str, Any]:
+        if not self.has_tls:
+            plain = {"tls": {"mode": "disable"}, "logins": {"reader": login}}
+            return {"upstream": plain}
         return {
             "upstream": {
                 "host": "localhost",
@@ -75,14 +83,55 @@ class Secured:
         }
 
 
-@pytest.fixture(scope="module", params=[15, 17])
-def secured(
-    request: pytest.FixtureRequest,
-    clusters: Clusters,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Secured]:
-    cluster = new_cluster(bin_dir(request.param))
-    work, folder = cluster.plan.work, tmp_path_factory.mktemp("tls")
+class Servers(dict[int, Secured]):
+    """One of each major that is asked for."""
+
+    def __init__(self, clusters: Clusters, folder: Path) -> None:
+        super().__init__()
+        self._clusters = clusters
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
+
+    def __missing__(self, major: int) -> Secured:
+        folder = self._folder / str(major)
+        folder.mkdir()
+        made = secured_of(major, self._clusters.logins(17), folder)
+        self[major] = self._stack.enter_context(made)
+        return self[major]
+
+    def stop(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def servers(
+    clusters: Clusters, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Servers]:
+    found = Servers(clusters, tmp_path_factory.mktemp("servers"))
+    yield found
+    found.stop()
+
+
+def majors(*found: int) -> list[ParameterSet]:
+    return [pytest.param(major, id=f"pg{major}") for major in found]
+
+
+@pytest.fixture(params=majors(15, 17))
+def secured(request: pytest.FixtureRequest, servers: Servers) -> Secured:
+    """Of the majors whose build here speaks TLS."""
+    return servers[request.param]
+
+
+@pytest.fixture(params=majors(15, 17, 18))
+def served(request: pytest.FixtureRequest, servers: Servers) -> Secured:
+    """Of any, for what needs no TLS: the 18 that is tested with has none."""
+    return servers[request.param]
+
+
+@contextlib.contextmanager
+def secured_of(major: int, logins: Logins, folder: Path) -> Iterator[Secured]:
+    cluster = new_cluster(bin_dir(major))
+    work = cluster.plan.work
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     server = authority.issue_cert("localhost")
@@ -93,18 +142,21 @@ def secured(
     (work / "k.pem").chmod(0o600)
     for name in ("c.pem", "k.pem", "ca.pem", "hba.conf"):
         privileges.hand_over(work / name, cluster.account)
+    tls = {
+        "ssl": "on",
+        "ssl_cert_file": str(work / "c.pem"),
+        "ssl_key_file": str(work / "k.pem"),
+        "ssl_ca_file": str(work / "ca.pem"),
+    }
+    has_tls = major != 18
     cluster.plan.settings.update(  # type: ignore[attr-defined]
-        ssl="on",
-        ssl_cert_file=str(work / "c.pem"),
-        ssl_key_file=str(work / "k.pem"),
-        ssl_ca_file=str(work / "ca.pem"),
-        hba_file=str(work / "hba.conf"),
+        hba_file=str(work / "hba.conf"), **(tls if has_tls else {})
     )
     cluster.start()
     try:
-        logins = clusters.logins(17)
         furnish(cluster, logins)
-        yield Secured(cluster, folder, authority, logins.reader.password or "")
+        password = logins.reader.password or ""
+        yield Secured(cluster, folder, authority, password, has_tls)
     finally:
         cluster.stop()
         shutil.rmtree(work, ignore_errors=True)
@@ -245,97 +297,106 @@ def test_somebody_in_the_middle(
 
 
 @contextlib.contextmanager
-def rotated(secured: Secured) -> Iterator[Callable[[str], None]]:
+def rotated(served: Secured) -> Iterator[Callable[[str], None]]:
     """Sets the role's password, and the old one again at the end."""
 
     def alter(password: str) -> None:
-        run(secured.cluster.dsn(), f"alter role {READER} password '{password}'")
+        run(served.cluster.dsn(), f"alter role {READER} password '{password}'")
 
     yield alter
-    alter(secured.reader_password)
+    alter(served.reader_password)
 
 
 @pytest.mark.parametrize("first", ["role", "file"])
 def test_a_password_is_rotated_without_a_restart(
-    start_proxy: StartProxy, secured: Secured, first: str
+    start_proxy: StartProxy, served: Secured, first: str
 ) -> None:
     """Whichever is changed first, nobody is thrown out, and new logins get in."""
-    secured.rules(f"hostssl all {READER} all scram-sha-256")
-    login = with_password(secured)
-    proxy = start_proxy(secured.cluster, settings=secured.settings(login))
+    served.rules(f"hostssl all {READER} all scram-sha-256")
+    login = with_password(served)
+    proxy = start_proxy(served.cluster, settings=served.settings(login))
     with (
-        rotated(secured) as alter,
+        rotated(served) as alter,
         psycopg.connect(proxy.dsn("developer"), autocommit=True) as before,
     ):
         if first == "file":
-            with_password(secured, "hunter2 the second")
+            with_password(served, "hunter2 the second")
             says_hello(proxy)  # the old one still works
         alter("hunter2 the second")
-        with_password(secured, "hunter2 the second")
+        with_password(served, "hunter2 the second")
         says_hello(proxy)
         before.execute("select 1")
         alter("hunter2 the third")
         assert "28P01" in why_not(proxy)
-        with_password(secured, "hunter2 the third")
+        with_password(served, "hunter2 the third")
         says_hello(proxy)
         before.execute("select 1")
     assert "hunter2" not in proxy.log_path.read_text()
     assert not events(proxy, "reloaded")
 
 
-def test_nobody_notices_a_rotation(start_proxy: StartProxy, secured: Secured) -> None:
+def test_nobody_notices_a_rotation(start_proxy: StartProxy, served: Secured) -> None:
     """People log in all the time; the file is written first, as the how-to says."""
-    secured.rules(f"hostssl all {READER} all scram-sha-256")
-    login = with_password(secured)
-    proxy = start_proxy(secured.cluster, settings=secured.settings(login))
+    served.rules(f"hostssl all {READER} all scram-sha-256")
+    login = with_password(served)
+    proxy = start_proxy(served.cluster, settings=served.settings(login))
     says_hello(proxy)  # it has to know one that works
     problems: list[str] = []
-    logins: list[None] = []
+    logins = [0] * 4
     is_over = threading.Event()
 
-    def log_in() -> None:
+    def log_in(number: int) -> None:
         while not is_over.is_set():
             try:
                 says_hello(proxy)
-                logins.append(None)
             except psycopg.Error as error:
                 problems.append(str(error))
+            logins[number] += 1
 
-    threads = [threading.Thread(target=log_in) for _ in range(4)]
-    with rotated(secured) as alter:
+    def everybody_came() -> None:
+        """And nobody is on the way in any more who was: the next step may come."""
+        before = logins.copy()
+        eventually(
+            lambda: all(now > was + 1 for now, was in zip(logins, before, strict=True)),
+            30,
+        )
+
+    threads = [threading.Thread(target=log_in, args=[n]) for n in range(len(logins))]
+    with rotated(served) as alter:
         for thread in threads:
             thread.start()
-        for number in range(5):
-            file = secured.folder / "password"
-            fresh = file.with_suffix(".new")
-            fresh.write_text(f"hunter2 number {number}\n")
-            fresh.replace(file)
-            time.sleep(0.2)
-            alter(f"hunter2 number {number}")
-            time.sleep(0.2)
-        is_over.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for number in range(5):
+                file = served.folder / "password"
+                fresh = file.with_suffix(".new")
+                fresh.write_text(f"hunter2 number {number}\n")
+                fresh.replace(file)
+                everybody_came()
+                alter(f"hunter2 number {number}")
+                everybody_came()
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
     assert not problems
-    assert len(logins) > 20
 
 
-def test_a_password_in_a_pgpass(start_proxy: StartProxy, secured: Secured) -> None:
-    secured.rules(f"hostssl all {READER} all scram-sha-256")
-    file = secured.folder / "pgpass"
+def test_a_password_in_a_pgpass(start_proxy: StartProxy, served: Secured) -> None:
+    served.rules(f"hostssl all {READER} all scram-sha-256")
+    file = served.folder / "pgpass"
 
     def write(password: str) -> None:
         file.write_text(
-            f"# ours\nother:*:*:*:wrong\nlocalhost:{secured.cluster.port}:*:{READER}:"
+            f"# ours\nother:*:*:*:wrong\nlocalhost:{served.cluster.port}:*:{READER}:"
             + password.replace("\\", "\\\\").replace(":", "\\:")
         )
         file.chmod(0o600)
 
-    write(secured.reader_password)
+    write(served.reader_password)
     login = {"user": READER, "password_pgpass": str(file), "password_file": None}
-    proxy = start_proxy(secured.cluster, settings=secured.settings(login))
+    proxy = start_proxy(served.cluster, settings=served.settings(login))
     says_hello(proxy)
-    with rotated(secured) as alter:
+    with rotated(served) as alter:
         alter("hunter2:with\\escapes")
         write("hunter2:with\\escapes")
         says_hello(proxy)
@@ -346,25 +407,25 @@ def test_a_password_in_a_pgpass(start_proxy: StartProxy, secured: Secured) -> No
 
 
 def test_a_password_from_the_environment(
-    start_proxy: StartProxy, secured: Secured
+    start_proxy: StartProxy, served: Secured
 ) -> None:
-    secured.rules(f"hostssl all {READER} all scram-sha-256")
+    served.rules(f"hostssl all {READER} all scram-sha-256")
     name = "PGWARDEN_SECRET_READER"
     login = {"user": READER, "password_env": name, "password_file": None}
     proxy = start_proxy(
-        secured.cluster,
-        settings=secured.settings(login),
-        environment={name: secured.reader_password},
+        served.cluster,
+        settings=served.settings(login),
+        environment={name: served.reader_password},
     )
     says_hello(proxy)
-    assert secured.reader_password not in proxy.log_path.read_text()
+    assert served.reader_password not in proxy.log_path.read_text()
 
 
-def test_a_token_from_a_command(start_proxy: StartProxy, secured: Secured) -> None:
+def test_a_token_from_a_command(start_proxy: StartProxy, served: Secured) -> None:
     """As a cloud's: it expires, and the next login gets a new one."""
-    secured.rules(f"hostssl all {READER} all scram-sha-256")
-    token, command = secured.folder / "token", secured.folder / "command"
-    token.write_text(secured.reader_password)
+    served.rules(f"hostssl all {READER} all scram-sha-256")
+    token, command = served.folder / "token", served.folder / "command"
+    token.write_text(served.reader_password)
     command.write_text(
         f"#!{sys.executable}\nimport sys\nprint('hunter2', file=sys.stderr)\n"
         f"with open({str(token.with_name('runs'))!r}, 'a') as f: f.write('x')\n"
@@ -372,12 +433,12 @@ def test_a_token_from_a_command(start_proxy: StartProxy, secured: Secured) -> No
     )
     command.chmod(0o700)
     login = {"user": READER, "password_command": [str(command)], "password_file": None}
-    proxy = start_proxy(secured.cluster, settings=secured.settings(login))
+    proxy = start_proxy(served.cluster, settings=served.settings(login))
     for _ in range(3):
         says_hello(proxy)
     assert token.with_name("runs").read_text() == "x"
     with (
-        rotated(secured) as alter,
+        rotated(served) as alter,
         psycopg.connect(proxy.dsn("developer"), autocommit=True) as before,
     ):
         alter("hunter2 is the new token")

@@ -18,7 +18,7 @@ from proxy.server.tasks import Tasks
 from proxy.server.upstream_users import Key
 from proxy.settings_upstream import UpstreamSettings
 from proxy.shipped import policy_path
-from tests.fix_postgres import bin_dir, new_cluster, run
+from tests.fix_postgres import MAJORS, bin_dir, new_cluster, run
 from tests.fix_replicas import (
     Door,
     black_hole,
@@ -26,7 +26,9 @@ from tests.fix_replicas import (
     hung,
     pair_of,
     refused,
+    starting_up,
 )
+from tests.integration.knocker import Knocker
 from tests.integration.rig import events, eventually, metric, problems, warnings
 from tests.integration.test_cancel import Endless
 
@@ -35,27 +37,40 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from proxy.demo.postgres import Cluster
     from tests.fix_postgres import Clusters
     from tests.fix_proxy import Proxy, StartProxy
     from tests.fix_replicas import Pair
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.postgres, pytest.mark.turns, pytest.mark.timeout(120)]
 
+MAJOR_PARAMS = [pytest.param(major, id=f"pg{major}") for major in MAJORS]
 WORDS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 
 
-@pytest.fixture(scope="module", params=[15, 17])
+@pytest.fixture(scope="module", params=MAJOR_PARAMS)
 def pair(request: pytest.FixtureRequest, clusters: Clusters) -> Iterator[Pair]:
     """For tests that leave both as they are."""
     with pair_of(request.param, clusters) as found:
         yield found
 
 
-@pytest.fixture(params=[15, 17])
+@pytest.fixture(params=MAJOR_PARAMS)
 def mortal(request: pytest.FixtureRequest, clusters: Clusters) -> Iterator[Pair]:
     """For tests that do not."""
     with pair_of(request.param, clusters) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Cluster]:
+    """A server by itself, on both kinds of addresses."""
+    cluster = new_cluster(bin_dir(17), listen_addresses="::1,127.0.0.1")
+    try:
+        with cluster:
+            yield cluster
+    finally:
+        shutil.rmtree(cluster.plan.work, ignore_errors=True)
 
 
 def settings(
@@ -169,33 +184,28 @@ async def test_after_a_refusal_no_other_host_is_tried(
     ],
 )
 async def test_trust_is_for_loopback_alone_host_by_host(
-    tmp_path: Path, host: str, works: bool
+    alone: Cluster, host: str, works: bool
 ) -> None:
-    cluster = new_cluster(bin_dir(17))
-    cluster.start()
-    try:
-        rules = cluster.plan.data / "pg_hba.conf"
+    rules = alone.plan.data / "pg_hba.conf"
+    if "trust" not in rules.read_text():
         rules.write_text(f"host postgres postgres all trust\n{rules.read_text()}")
-        run(cluster.dsn(), "select pg_reload_conf()")
-        found = UpstreamSettings.model_validate(
-            {
-                "hosts": [refused(), f"{host}:{cluster.port}"],
-                "tls": {"mode": "disable"},
-                "logins": {"admin": {"user": "postgres"}},
-            }
-        )
-        dialler = dialler_of(found)
-        plan = dialler.own_plan("admin", "postgres", is_read_only=True)
-        if works:
-            async with Conversation(await dialler.connect(plan)) as session:
-                assert await session.value("SELECT 1") == "1"
-        else:
-            with pytest.raises(UpstreamError) as error:
-                await dialler.connect(plan)
-            assert "trust" in error.value.note
-    finally:
-        cluster.stop()
-        shutil.rmtree(cluster.plan.work, ignore_errors=True)
+        run(alone.dsn(), "select pg_reload_conf()")
+    found = UpstreamSettings.model_validate(
+        {
+            "hosts": [refused(), f"{host}:{alone.port}"],
+            "tls": {"mode": "disable"},
+            "logins": {"admin": {"user": "postgres"}},
+        }
+    )
+    dialler = dialler_of(found)
+    plan = dialler.own_plan("admin", "postgres", is_read_only=True)
+    if works:
+        async with Conversation(await dialler.connect(plan)) as session:
+            assert await session.value("SELECT 1") == "1"
+    else:
+        with pytest.raises(UpstreamError) as error:
+            await dialler.connect(plan)
+        assert "trust" in error.value.note
 
 
 async def test_nobody_fits(pair: Pair, tmp_path: Path) -> None:
@@ -213,35 +223,28 @@ async def test_random_order_meets_both(pair: Pair, tmp_path: Path) -> None:
     assert ports == {pair.primary.port, pair.standby.port}
 
 
-async def test_addresses_of_the_sixth_version(tmp_path: Path) -> None:
+async def test_addresses_of_the_sixth_version(alone: Cluster, tmp_path: Path) -> None:
     """By number, and by a name that stands for both kinds."""
-    cluster = new_cluster(bin_dir(17), listen_addresses="::1,127.0.0.1")
-    cluster.start()
     file = tmp_path / "password"
-    file.write_text(cluster.password)
-    try:
-        for hosts, addresses in (
-            ([f"[::1]:{cluster.port}"], {"::1"}),
-            ([f"localhost:{cluster.port}"], {"::1", "127.0.0.1"}),
-        ):
-            found = UpstreamSettings.model_validate(
-                {
-                    "hosts": hosts,
-                    "tls": {"mode": "disable"},
-                    "logins": {"admin": {"user": "postgres", "password_file": file}},
-                }
-            )
-            dialler = dialler_of(found)
-            plan = dialler.own_plan("admin", "postgres", is_read_only=True)
-            async with Conversation(await dialler.connect(plan)) as session:
-                assert await session.value("SELECT host(inet_server_addr())") in (
-                    addresses
-                )
-            places, _ = await dialler.hosts.places()
-            assert {place.address for place in places} <= addresses
-    finally:
-        cluster.stop()
-        shutil.rmtree(cluster.plan.work, ignore_errors=True)
+    file.write_text(alone.password)
+    for hosts, addresses in (
+        ([f"[::1]:{alone.port}"], {"::1"}),
+        ([f"localhost:{alone.port}"], {"::1", "127.0.0.1"}),
+    ):
+        found = UpstreamSettings.model_validate(
+            {
+                "hosts": hosts,
+                "tls": {"mode": "disable"},
+                "logins": {"admin": {"user": "postgres", "password_file": file}},
+            }
+        )
+        dialler = dialler_of(found)
+        plan = dialler.own_plan("admin", "postgres", is_read_only=True)
+        async with Conversation(await dialler.connect(plan)) as session:
+            at = await session.value("SELECT host(inet_server_addr())")
+        assert at in addresses
+        places, _ = await dialler.hosts.places()
+        assert {place.address for place in places} <= addresses
 
 
 # --- the whole of it ----------------------------------------------------------
@@ -282,7 +285,8 @@ def test_readers_and_migrators_may_want_different_servers(
         with Endless(proxy.dsn(identity)) as running:
             time.sleep(0.3)
             running.cancel()
-    assert metric(proxy, 'pgwarden_cancel_requests_total{result="forwarded"}') == 2
+    series = 'pgwarden_cancel_requests_total{result="forwarded"}'
+    eventually(lambda: metric(proxy, series) == 2)
 
 
 def test_a_failover(start_proxy: StartProxy, mortal: Pair) -> None:
@@ -318,6 +322,45 @@ def test_a_failover(start_proxy: StartProxy, mortal: Pair) -> None:
     assert mortal.hosts[0] in warnings(proxy)[0]
     assert metric(proxy, 'pgwarden_upstream_failovers_total{reason="connect"}') >= 1
     assert len(events(proxy, "upstream_host_down")) == 1
+
+
+def test_a_server_that_is_starting_up(
+    start_proxy: StartProxy, clusters: Clusters, pair: Pair
+) -> None:
+    """Alone, it keeps people waiting and tells them so; beside another, nobody."""
+    with starting_up(18, clusters) as slow:
+        server = slow.cluster
+        own = f"127.0.0.1:{server.port}"
+
+        def says_so() -> bool:
+            with contextlib.suppress(OSError), Knocker("127.0.0.1", server.port) as one:
+                told = one.start("postgres").error()
+                return (told["C"], told["M"]) == (
+                    "57P03",
+                    "the database system is starting up",
+                )
+            return False
+
+        eventually(says_so)
+        proxy = start_proxy(server)
+        eventually(lambda: problems(proxy) == [NOT_NOW], 15)
+        with Knocker(proxy.host, proxy.port) as one:
+            one.start(proxy.user(), "shop").offers()
+            told = one.prove(proxy.password()).outcome()
+        assert (told["C"], told["M"]) == (
+            "57P03",
+            "the database is not accepting connections now",
+        )
+        beside = guarded(start_proxy, pair, [own, pair.hosts[0]])
+        assert port_through(beside) == pair.primary.port
+        assert metric(beside, 'pgwarden_upstream_failovers_total{reason="not-now"}')
+        assert any(own in each for each in warnings(beside))
+        slow.go_on()
+        eventually(lambda: not problems(proxy), 15)
+        assert port_through(proxy) == server.port
+
+
+NOT_NOW = "the database does not accept connections now"
 
 
 def test_a_host_that_comes_back_is_noticed_by_the_probe(
@@ -364,4 +407,4 @@ def test_the_gate_and_the_catalog_go_the_same_way(
     )
     assert not events(proxy, "gate_is_closed")
     assert port_through(proxy) == pair.primary.port
-    assert events(proxy, "catalog_loaded")
+    eventually(lambda: events(proxy, "catalog_loaded"))
