@@ -75,6 +75,13 @@ class Match(Model):
     words: Annotated[list[SmallWord], BeforeValidator(_one_is_many)] = []
 
 
+class FirstMatch(Match):
+    """What a command may begin with, in a session that has shown what is named."""
+
+    after: AnyWords = []
+    not_after: AnyWords = []
+
+
 class Source(Model):
     """Where in a bookkeeping statement a value stands."""
 
@@ -104,7 +111,7 @@ class Command(Model):
     command: Text
     does: Text
     instead: Text
-    first: Annotated[list[Match], Field(min_length=1)]
+    first: Annotated[list[FirstMatch], Field(min_length=1)]
     after: AnyWords = []
     not_after: AnyWords = []
 

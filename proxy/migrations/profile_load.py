@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from proxy.migrations.profile import Bookkeeping, Command, Source
+    from proxy.migrations.profile import Bookkeeping, Command, FirstMatch, Source
     from proxy.policy.yaml import Path as Keys
 
 
@@ -112,8 +112,10 @@ def _inconsistent(model: ProfileModel) -> Iterator[tuple[Keys, str]]:
         )
         yield ("script", "order"), message
     for index, command in enumerate(model.commands):
-        for key, message in _wrong_with_command(command, ids):
-            yield ("commands", index, key), message
+        place: Keys = ("commands", index)
+        yield from _unknown_ids(command, place, ids)
+        for number, first in enumerate(command.first):
+            yield from _unknown_ids(first, (*place, "first", number), ids)
 
 
 def _wrong_with(each: Bookkeeping, model: ProfileModel) -> Iterator[str]:
@@ -140,8 +142,11 @@ def _wrong_with(each: Bookkeeping, model: ProfileModel) -> Iterator[str]:
             yield f'"{name}" takes one of column, where, constant'
 
 
-def _wrong_with_command(command: Command, ids: set[str]) -> Iterator[tuple[str, str]]:
-    for key, named in (("after", command.after), ("not_after", command.not_after)):
+def _unknown_ids(
+    asked: Command | FirstMatch, place: Keys, ids: set[str]
+) -> Iterator[tuple[Keys, str]]:
+    for key, named in (("after", asked.after), ("not_after", asked.not_after)):
         for word in named:
             if word not in ids:
-                yield key, f'no bookkeeping has id "{word}"{nearest(word, ids)}'
+                message = f'no bookkeeping has id "{word}"{nearest(word, ids)}'
+                yield (*place, key), message

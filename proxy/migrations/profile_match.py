@@ -19,7 +19,7 @@ from proxy.sql.written import NOTHING, written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from proxy.migrations.profile import Bookkeeping, Command, Match, Source
+    from proxy.migrations.profile import Bookkeeping, Command, FirstMatch, Match, Source
     from proxy.migrations.profile_load import Profile
     from proxy.sql.facts import Facts
     from proxy.sql.written import Value, Written
@@ -234,18 +234,34 @@ class KnownStatement:
         return [each.rpartition(".")[2] for each in names or match.action]
 
 
+class _Way:
+    """One statement that a command may begin with, and what the session has shown."""
+
+    __slots__ = ("_after", "_matcher", "_not_after")
+
+    def __init__(self, command: Command, first: FirstMatch) -> None:
+        self._matcher = Matcher(first)
+        self._after = frozenset((*command.after, *first.after))
+        self._not_after = frozenset((*command.not_after, *first.not_after))
+
+    def fits(self, sent: Sent, seen: frozenset[str]) -> bool:
+        return (
+            self._after <= seen
+            and self._not_after.isdisjoint(seen)
+            and self._matcher.fits(sent)
+        )
+
+
 class KnownCommand:
     """A destructive command of a profile, ready to be asked."""
 
-    __slots__ = ("advice", "after", "known", "model", "not_after", "ways")
+    __slots__ = ("_ways", "advice", "known", "model")
 
     def __init__(self, known: Known, model: Command) -> None:
         self.known = known
         self.model = model
-        self.ways = tuple(map(Matcher, model.first))
-        self.after = frozenset(model.after)
-        self.not_after = frozenset(model.not_after)
         self.advice = f"`{model.command}` {model.does}; {model.instead}."
+        self._ways = [_Way(model, first) for first in model.first]
 
     @property
     def keys(self) -> set[str]:
@@ -258,9 +274,7 @@ class KnownCommand:
 
     def fits(self, sent: Sent, seen: frozenset[str]) -> bool:
         """Whether this is its first statement, in a session that has seen those."""
-        if not self.after <= seen or not self.not_after.isdisjoint(seen):
-            return False
-        return any(way.fits(sent) for way in self.ways)
+        return any(way.fits(sent, seen) for way in self._ways)
 
 
 class Known:

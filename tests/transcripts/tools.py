@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +19,10 @@ from tests.clients.prisma_project import PrismaProject
 from tests.clients.tools import program
 from tests.corpus.kits import DRIVERS, _install, _install_java, _once
 from tests.fix_postgres import bin_dir
+from tests.transcripts.python_tools import AlembicProject, DjangoProject, pinned
 
 if TYPE_CHECKING:
-    from tests.transcripts.record import Ground
+    from tests.transcripts.ground import Ground
 
 KITS = Path(__file__).with_name("kits")
 Record = Callable[["Ground"], Iterator[str]]
@@ -36,127 +36,40 @@ BACK = ("DROP TABLE notes", "ALTER TABLE notes DROP COLUMN starred", "SELECT 1")
 # --- Python ------------------------------------------------------------------
 
 
-def _python() -> Path:
-    def install(target: Path, manifest: Path) -> None:
-        _install([sys.executable, "-m", "venv", target])
-        _install([target / "bin" / "pip", "install", "-q", "-r", manifest])
-
-    return _once("migrations", KITS / "requirements.txt", install) / "bin"
-
-
-def _pinned(package: str) -> str:
-    for line in (KITS / "requirements.txt").read_text("utf-8").splitlines():
-        name, _, version = line.partition("==")
-        if name.partition("[")[0] == package:
-            return version
-    raise AssertionError(package)
-
-
-_ALEMBIC_ENV = """
-import os
-import sqlalchemy as sa
-from alembic import context
-
-url = os.environ["DATABASE_URL"].replace("://", "+DRIVER://")
-with sa.create_engine(url).connect() as connection:
-    context.configure(connection=connection, target_metadata=None)
-    with context.begin_transaction():
-        context.run_migrations()
-"""
-
-
 def _alembic(driver: str, package: str) -> Record:
     def record(ground: Ground) -> Iterator[str]:
-        alembic = _python() / "alembic"
-        yield f"{_pinned('alembic')} on {driver} {_pinned(package)}"
-        ground.file("alembic.ini", "[alembic]\nscript_location = migrations\n")
-        ground.file("migrations/env.py", _ALEMBIC_ENV.replace("DRIVER", driver))
-        ground.file("migrations/script.py.mako", "")
-
-        def revision(number: int, up: str, down: str) -> None:
-            before = f"'a{number - 1}'" if number > 1 else "None"
-            ground.file(
-                f"migrations/versions/a{number}.py",
-                f"from alembic import op\nrevision = 'a{number}'\n"
-                f"down_revision = {before}\n"
-                f"def upgrade(): op.execute({up!r})\n"
-                f"def downgrade(): op.execute({down!r})\n",
-            )
-
-        revision(1, FIRST, BACK[0])
-        revision(2, SECOND, BACK[1])
+        yield f"{pinned('alembic')} on {driver} {pinned(package)}"
+        project = AlembicProject(ground, driver)
+        project.revision(1, FIRST, BACK[0])
+        project.revision(2, SECOND, BACK[1])
         for arguments in ("upgrade head", "upgrade head (again)", "current"):
-            ground.run([alembic, *arguments.removesuffix(" (again)").split()])
+            project.alembic(arguments.removesuffix(" (again)"))
             yield f"alembic {arguments}"
-        revision(3, BROKEN, BACK[2])
-        ground.run([alembic, "upgrade", "head"], fails=True)
+        project.revision(3, BROKEN, BACK[2])
+        project.alembic("upgrade head", fails=True)
         yield "alembic upgrade head (fails)"
         for arguments in ("stamp a3", "downgrade -1", "downgrade base"):
-            ground.run([alembic, *arguments.split()])
+            project.alembic(arguments)
             yield f"alembic {arguments}"
         ground.fresh()
-        ground.run([alembic, "stamp", "a2"])
+        project.alembic("stamp a2")
         yield "alembic stamp a2 (empty)"
 
     return record
 
 
-_DJANGO_SETTINGS = """
-import os
-SECRET_KEY = "x"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
-DATABASES = {"default": {
-    "ENGINE": "django.db.backends.postgresql", "NAME": os.environ["PGDATABASE"],
-    "HOST": os.environ["PGHOST"], "PORT": os.environ["PGPORT"],
-    "USER": os.environ["PGUSER"], "PASSWORD": os.environ["PGPASSWORD"]}}
-USE_TZ = True
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-"""
-_DJANGO_MODELS = """
-from django.db import models
-class Note(models.Model):
-    body = models.TextField()
-    starred = models.BooleanField(default=False)
-"""
-_DJANGO = (
-    "from django.db import migrations, models\nclass Migration(migrations.Migration):\n"
-)
-
-
 def _django(ground: Ground) -> Iterator[str]:
-    yield f"{_pinned('Django')} on psycopg {_pinned('psycopg')}"
-    python = _python() / "python"
-    django: list[str | Path] = [python, "-m", "django"]
-    more = {"DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": str(ground.folder)}
-    ground.file("site_settings.py", _DJANGO_SETTINGS)
-    ground.file("shop/__init__.py", "")
-    ground.file("shop/models.py", _DJANGO_MODELS)
-    ground.file("shop/migrations/__init__.py", "")
-    ground.file(
-        "shop/migrations/0001_initial.py",
-        _DJANGO + " initial = True\n operations = [migrations.CreateModel('Note', ["
-        "('id', models.BigAutoField(primary_key=True)),"
-        " ('body', models.TextField())])]",
-    )
-    ground.file(
-        "shop/migrations/0002_starred.py",
-        _DJANGO + " dependencies = [('shop', '0001_initial')]\n operations = ["
-        "migrations.AddField('note', 'starred', models.BooleanField(default=False))]",
-    )
+    yield f"{pinned('Django')} on psycopg {pinned('psycopg')}"
+    project = DjangoProject(ground)
 
     def manage(arguments: str, *, fails: bool = False) -> str:
-        words = arguments.partition(" (")[0].split()
-        ground.run([*django, *words], more=more, fails=fails)
+        project.manage(arguments.partition(" (")[0], fails=fails)
         return f"manage.py {arguments}"
 
     yield manage("migrate")
     yield manage("migrate (again)")
     yield manage("showmigrations")
-    ground.file(
-        "shop/migrations/0003_broken.py",
-        _DJANGO + " dependencies = [('shop', '0002_starred')]\n operations = ["
-        f"migrations.RunSQL({BROKEN!r}, 'SELECT 1')]",
-    )
+    project.add_broken(BROKEN)
     yield manage("migrate (fails)", fails=True)
     yield manage("migrate --fake shop")
     yield manage("flush --no-input")
