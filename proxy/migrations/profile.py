@@ -87,7 +87,6 @@ class Source(Model):
 
     column: Word = ""
     where: Word = ""
-    constant: Word = ""
     type: Literal["text", "integer"] = "text"
 
 

@@ -137,9 +137,8 @@ def _wrong_with(each: Bookkeeping, model: ProfileModel) -> Iterator[str]:
     for name, source in sources:
         if source is None:
             continue
-        given = [key for key in ("column", "where", "constant") if getattr(source, key)]
-        if len(given) != 1:
-            yield f'"{name}" takes one of column, where, constant'
+        if bool(source.column) == bool(source.where):
+            yield f'"{name}" takes one of column, where'
 
 
 def _unknown_ids(

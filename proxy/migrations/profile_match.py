@@ -98,8 +98,6 @@ class Sent:
         """What stands where a profile says, one text a row; none where nothing does."""
         if source is None:
             return []
-        if source.constant:
-            return [source.constant]
         written_ = self.written
         if source.where:
             value = written_.where.get(source.where)
