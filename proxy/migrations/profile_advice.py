@@ -8,7 +8,7 @@ Next: `proxy.migrations.recogniser`; `proxy.session.advice`, which asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.migrations.recogniser import Recogniser
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from proxy.session.judge import Judged
 
 
+MOST_STATEMENTS: Final = 100
+"""Of a refused text that are looked at: it may hold thousands, and refusals are free to
+whoever sends them."""
+
+
 class ToolAdviser:
     """Advises one session."""
 
-    __slots__ = ("_named", "_tools")
+    __slots__ = ("_named", "_read", "_recogniser")
 
     def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+        self._recogniser = Recogniser(tools)
+        self._read = 0
         self._named: Event | None = None
 
     def advise(self, opening: Sequence[Judged], refused: Judged) -> str:
@@ -35,10 +41,12 @@ class ToolAdviser:
         A command that was named stays named: after a refused `DROP SCHEMA`, Prisma's
         reset goes on with `DROP TABLE`, which alone would be another command's.
         """
-        recogniser = Recogniser(self._tools)
-        for judged in opening:
+        recogniser = self._recogniser
+        for judged in opening[self._read :]:
             recogniser.see(judged.text, judged.statements)
-        events = recogniser.destructive(refused.text, refused.statements)
+        self._read = len(opening)
+        begins = refused.statements[:MOST_STATEMENTS]
+        events = recogniser.destructive(refused.text, begins)
         if not events:
             return ""
         if self._named is None or all(e.tool != self._named.tool for e in events):

@@ -42,6 +42,8 @@ _READS: Final = frozenset(
     {Kind.READ, Kind.CURSOR, Kind.COPY_OUT, Kind.SESSION, Kind.EXECUTE}
 )
 _TRANSACTION: Final = frozenset({Kind.TRANSACTION})
+_MOST_SAVEPOINTS: Final = 100
+"""That are told apart; beyond, going back goes back further."""
 _MOST_EVENTS: Final = 1_000
 """Of one statement: an INSERT of all versions has one for each."""
 
@@ -80,11 +82,13 @@ class State(Struct, frozen=True, gc=False):
         followed: by tool, for those that have shown themselves.
         bodies: statements so far that belong to a migration or to nobody.
         at_begin: what was known before the transaction that is open.
+        savepoints: what was known at each savepoint of it, the oldest first.
     """
 
     followed: Mapping[str, _Followed] = {}
     bodies: int = 0
     at_begin: State | None = None
+    savepoints: tuple[State, ...] = ()
 
 
 class Recogniser:
@@ -229,25 +233,28 @@ class Recogniser:
         return mine.migrations + (mine.announced is None)
 
     def _transact(self, does: str, *, has_failed: bool) -> None:
-        """Forget, at the end of a transaction that is rolled back, what ran in it."""
+        """Forget what ran in what is rolled back.
+
+        Where it can't be told how much that is (a savepoint's name, a transaction that
+        was chained) more is forgotten: a row behind it is then an act, and no end.
+        """
         state = self._state
-        if does == "begin" and state.at_begin is None:
-            self._state = structs.replace(state, at_begin=state)
-        elif does in {"rollback", "commit"} and state.at_begin is not None:
-            then = state.at_begin
-            if does == "commit" and not has_failed:
-                self._state = structs.replace(state, at_begin=None)
-                return
-            followed = {
-                # What the tool has shown stays shown, and no number is used twice.
-                tool: structs.replace(
-                    then.followed.get(tool, _UNSEEN),
-                    seen=mine.seen,
-                    migrations=mine.migrations,
-                )
-                for tool, mine in state.followed.items()
-            }
-            self._state = State(followed, then.bodies)
+        if does == "begin":
+            self._state = structs.replace(state, at_begin=state.at_begin or state)
+        elif does == "savepoint":
+            savepoints = (*state.savepoints, state)[:_MOST_SAVEPOINTS]
+            self._state = structs.replace(state, savepoints=savepoints)
+        elif does == "release":
+            self._state = structs.replace(state, savepoints=state.savepoints[:-1])
+        elif does == "rollback to" and state.savepoints:
+            then = _back(state, state.savepoints[0])
+            self._state = structs.replace(
+                then, at_begin=state.at_begin, savepoints=state.savepoints[:1]
+            )
+        elif does == "rollback" or (does == "commit" and has_failed):
+            self._state = _back(state, state.at_begin)
+        elif does == "commit":
+            self._state = State(state.followed, state.bodies)
 
     def _destroyed(self, sent: Sent) -> list[Event]:
         """The command that this is the first statement of; two where tools are alike.
@@ -273,6 +280,24 @@ class Recogniser:
             for tool, command in fitting.items()
             if shown[tool] == most
         ]
+
+
+def _back(state: State, then: State | None) -> State:
+    """What is known when everything since `then` has not happened.
+
+    What a tool has shown stays shown, and no number is used twice. Without a `then`
+    nobody knows how long the transaction was.
+    """
+    followed = {}
+    for tool, mine in state.followed.items():
+        if then is None:
+            followed[tool] = structs.replace(mine, counted=0)
+            continue
+        before = then.followed.get(tool, _UNSEEN)
+        followed[tool] = structs.replace(
+            mine, announced=before.announced, counted=before.counted
+        )
+    return State(followed, 0 if then is None else then.bodies)
 
 
 def _is_in_place(statement: KnownStatement, mine: _Followed, sent: Sent) -> bool:

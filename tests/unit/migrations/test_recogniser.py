@@ -236,6 +236,32 @@ def test_what_was_rolled_back_is_no_body(end: str) -> None:
     assert event.happening is Happening.ACT
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "BEGIN; SAVEPOINT a; CREATE TABLE a (id int); ROLLBACK TO a",
+        "BEGIN; SAVEPOINT a; CREATE TABLE a (id int); SAVEPOINT b; ROLLBACK TO a",
+        "BEGIN; SAVEPOINT a; SAVEPOINT b; RELEASE b; CREATE TABLE a (); ROLLBACK TO a",
+        "BEGIN; ROLLBACK AND CHAIN; CREATE TABLE a (id int); ROLLBACK",
+        "BEGIN; COMMIT AND CHAIN; CREATE TABLE a (id int); ROLLBACK",
+        "BEGIN; BEGIN; CREATE TABLE a (id int); ROLLBACK",
+    ],
+)
+def test_a_body_that_was_taken_back_does_not_hide_a_fake(statements: str) -> None:
+    told = Told()
+    told.say(statements)
+    (event,) = happened([told.one(ROW)], "django")
+    assert event.happening is Happening.ACT
+
+
+def test_a_released_savepoint_keeps_its_body() -> None:
+    told = Told()
+    told.say("BEGIN; SAVEPOINT a; CREATE TABLE a (id int); RELEASE a")
+    told.say("SAVEPOINT b; SELECT 1 / 0; ROLLBACK TO b")
+    (event,) = happened([told.one(ROW)], "django")
+    assert event.happening is Happening.ENDED
+
+
 def test_a_rolled_back_announcement_is_forgotten() -> None:
     told = Told()
     told.say("BEGIN")
@@ -309,7 +335,10 @@ RECORDED = sorted(
         for ran in conversation
     }
 )
-CONTROL = ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "ROLLBACK TO a", "", "SELEC"]
+CONTROL = [
+    *("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "RELEASE a", "ROLLBACK TO a"),
+    *("COMMIT AND CHAIN", "", "SELEC"),
+]
 bounds = st.lists(
     st.builds(Bound, st.none() | st.binary(max_size=12), is_binary=st.booleans()),
     max_size=10,
