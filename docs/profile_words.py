@@ -94,6 +94,7 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "match": "Which statement it is. It must do this one thing, write no table but those that `table` names, and call no "
         "function that does more than return a value.",
         "during": "`idle` or `announced`: only while no migration, or one, is announced. Out of its turn it is not recognised.",
+        "after": "Ids of other items, each of which the session has sent before: for a table whose name is everybody's.",
         "name": "Where the migration's name stands; of several, joined by a dot.",
         "checksum": "Where its checksum stands.",
         "key": "Where the row's key stands. While one is announced, only its own row's key is recognised.",

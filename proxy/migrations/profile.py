@@ -97,6 +97,7 @@ class Bookkeeping(Model):
     means: Means
     match: Match
     during: Literal["any", "idle", "announced"] = "any"
+    after: AnyWords = []
     name: Annotated[list[Source], BeforeValidator(_one_is_many)] = []
     checksum: Source | None = None
     key: Source | None = None

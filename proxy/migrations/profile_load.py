@@ -94,14 +94,14 @@ def shipped_profiles() -> tuple[Profile, ...]:
 
 
 def _inconsistent(model: ProfileModel) -> Iterator[tuple[Keys, str]]:
-    ids: set[str] = set()
+    ids = [each.id for each in model.bookkeeping]
     for index, each in enumerate(model.bookkeeping):
         path: Keys = ("bookkeeping", index)
-        if each.id in ids:
+        if each.id in ids[:index]:
             yield (*path, "id"), f'id "{each.id}" is given twice'
-        ids.add(each.id)
         for message in _wrong_with(each, model):
             yield path, message
+        yield from _unknown_ids(each.after, path, "after", ids)
     orders = {each.means for each in model.bookkeeping}
     if model.script.order == "announced" and "announce" not in orders:
         message = 'order "announced" wants a statement that means "announce"'
@@ -113,9 +113,16 @@ def _inconsistent(model: ProfileModel) -> Iterator[tuple[Keys, str]]:
         yield ("script", "order"), message
     for index, command in enumerate(model.commands):
         place: Keys = ("commands", index)
-        yield from _unknown_ids(command, place, ids)
-        for number, first in enumerate(command.first):
-            yield from _unknown_ids(first, (*place, "first", number), ids)
+        asked: list[tuple[Keys, Command | FirstMatch]] = [(place, command)]
+        asked += _firsts(command, place)
+        for where, one in asked:
+            yield from _unknown_ids(one.after, where, "after", ids)
+            yield from _unknown_ids(one.not_after, where, "not_after", ids)
+
+
+def _firsts(command: Command, place: Keys) -> Iterator[tuple[Keys, FirstMatch]]:
+    for number, first in enumerate(command.first):
+        yield (*place, "first", number), first
 
 
 def _wrong_with(each: Bookkeeping, model: ProfileModel) -> Iterator[str]:
@@ -142,10 +149,9 @@ def _wrong_with(each: Bookkeeping, model: ProfileModel) -> Iterator[str]:
 
 
 def _unknown_ids(
-    asked: Command | FirstMatch, place: Keys, ids: set[str]
+    named: list[str], place: Keys, key: str, ids: list[str]
 ) -> Iterator[tuple[Keys, str]]:
-    for key, named in (("after", asked.after), ("not_after", asked.not_after)):
-        for word in named:
-            if word not in ids:
-                message = f'no bookkeeping has id "{word}"{nearest(word, ids)}'
-                yield (*place, key), message
+    for word in named:
+        if word not in ids:
+            message = f'no bookkeeping has id "{word}"{nearest(word, ids)}'
+            yield (*place, key), message

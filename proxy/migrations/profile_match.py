@@ -214,12 +214,13 @@ def _holds(
 class KnownStatement:
     """A bookkeeping statement of a profile, ready to be asked."""
 
-    __slots__ = ("known", "matcher", "model", "place")
+    __slots__ = ("after", "known", "matcher", "model", "place")
 
     def __init__(self, known: Known, place: int, model: Bookkeeping) -> None:
         self.known = known
         self.place = place
         self.model = model
+        self.after = frozenset(model.after)
         self.matcher = Matcher(model.match)
 
     @property

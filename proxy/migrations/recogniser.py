@@ -305,7 +305,7 @@ def _is_in_place(statement: KnownStatement, mine: _Followed, sent: Sent) -> bool
     model, announced = statement.model, mine.announced
     if model.during != "any" and (model.during == "announced") != bool(announced):
         return False
-    if not statement.matcher.fits_alone(sent):
+    if not statement.after <= mine.seen or not statement.matcher.fits_alone(sent):
         return False
     if model.means == "unlock" and not mine.seen:
         return False  # many tools free a lock alike

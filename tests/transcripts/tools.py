@@ -336,6 +336,41 @@ def _rails(ground: Ground) -> Iterator[str]:
         yield f"rails {task}"
 
 
+def _sqitch(ground: Ground) -> Iterator[str]:
+    sqitch: list[str | Path] = [program("sqitch")]
+    yield ground.run([*sqitch, "--version"]).out.split()[-1].removeprefix("v")
+    more = {
+        "SQITCH_FULLNAME": "Ana",
+        "SQITCH_EMAIL": "ana@example.com",
+        # psql for the scripts: that of Debian, which sqitch depends on
+        "SQITCH_TARGET": ground.url.replace("postgresql://", "db:pg://"),
+    }
+    ground.file("sqitch.conf", "[core]\n\tengine = pg\n")
+    plan = "%syntax-version=1.0.0\n%project=app\n\n"
+
+    def change(name: str, up: str, down: str) -> None:
+        nonlocal plan
+        plan += f"{name} 2024-01-01T00:00:00Z Ana <ana@example.com> # {name}\n"
+        ground.file("sqitch.plan", plan)
+        ground.file(f"deploy/{name}.sql", f"{up};\n")
+        ground.file(f"revert/{name}.sql", f"{down};\n")
+
+    def run(arguments: str, *, fails: bool = False) -> str:
+        words = arguments.partition(" (")[0].split()
+        ground.run([*sqitch, *words], more=more, fails=fails)
+        return f"sqitch {arguments}"
+
+    change("first", FIRST, BACK[0])
+    change("second", SECOND, BACK[1])
+    yield run("deploy")
+    yield run("deploy (again)")
+    yield run("status")
+    change("broken", BROKEN, BACK[2])
+    yield run("deploy (fails)", fails=True)
+    yield run("deploy --log-only")
+    yield run("revert -y")
+
+
 def _psql(ground: Ground) -> Iterator[str]:
     psql = bin_dir(17) / "psql"
     yield ground.run([psql, "--version"]).out.split()[2]
@@ -361,5 +396,6 @@ TOOLS: Mapping[str, Record] = {
     "flyway": _flyway,
     "liquibase": _liquibase,
     "rails": _rails,
+    "sqitch": _sqitch,
     "psql": _psql,
 }

@@ -100,7 +100,7 @@ def test_the_shipped_ones_load() -> None:
     on = {profile.tool for profile in shipped_profiles() if profile.is_on}
     assert on == {
         "alembic", "dbmate", "django", "drizzle", "flyway", "golang-migrate", "knex",
-        "liquibase", "prisma", "psql", "rails",
+        "liquibase", "prisma", "psql", "rails", "sqitch",
     }  # fmt: skip
     off = {profile.tool for profile in shipped_profiles() if not profile.is_on}
-    assert off == {"prisma-next", "sqitch"}
+    assert off == {"prisma-next"}
