@@ -1,8 +1,8 @@
 """Make the reference pages that are made from the code: `python -m docs.generate`.
 
 `pages()` gives each page's text; tests/unit/test_docs.py compares them with the files.
-What a key of a policy means stands in `docs.policy_words`, what a setting means in
-`proxy.settings` and `proxy.settings_upstream` themselves.
+What a key of a policy means stands in `docs.policy_words`, one of a tool profile in
+`docs.profile_words`, a setting in `proxy.settings` and `proxy.settings_upstream`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typer.main
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 
-from docs import policy_words
+from docs import policy_words, profile_words
 from proxy.addresses import Address
 from proxy.cli.main import app
 from proxy.doctor.checks_code import EXTENSIONS
@@ -23,13 +23,16 @@ from proxy.doctor.checks_roles import PREDEFINED
 from proxy.doctor.findings import KINDS
 from proxy.doctor.script import roles_script, writer_script
 from proxy.exposition import reference_page
+from proxy.migrations.profile_load import shipped_profiles
 from proxy.policy import model as policy
 from proxy.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+
+    Words = Mapping[type[BaseModel], Mapping[str, str]]
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -44,6 +47,7 @@ def pages() -> dict[str, str]:
         "metrics.md": reference_page(),
         "policy.md": policy_page(),
         "settings.md": settings_page(),
+        "tool-profiles.md": profile_page(),
     }
 
 
@@ -260,21 +264,46 @@ def _values_of(field: FieldInfo) -> str:
     return "path" if "Path" in text else ""
 
 
+def _keys(models: Mapping[type[BaseModel], str], words: Words) -> str:
+    """A table of keys for each model."""
+    text = ""
+    for model, title in models.items():
+        text += f"\n## {title}\n\n{_first_sentence(model)}\n\n"
+        text += "| Key | Default | Meaning |\n| --- | --- | --- |\n"
+        for name, field in model.model_fields.items():
+            default = "required" if field.is_required() else _policy_default(field)
+            text += _row(f"`{name}`", default, words[model][name])
+    return text
+
+
 def policy_page() -> str:
     """The schema of a policy document, key by key."""
     text = f"# Policy documents\n\n{_MADE}\n{policy_words.HEAD}"
-    for model, title in policy_words.MODELS.items():
-        text += f"\n## {title}\n\n{_first_sentence(model)}\n\n"
-        text += "| Key | Default | Meaning |\n| --- | --- | --- |\n"
-        words = policy_words.KEYS[model]
-        for name, field in model.model_fields.items():
-            default = "required" if field.is_required() else _policy_default(field)
-            text += _row(f"`{name}`", default, words[name])
+    text += _keys(policy_words.MODELS, policy_words.KEYS)
     for title, words in policy_words.VOCABULARIES.items():
         text += f"\n## {title}\n\n| Word | Meaning |\n| --- | --- |\n"
         text += "".join(_row(f"`{word}`", meaning) for word, meaning in words.items())
     modes = ", ".join(f"`{mode}`" for mode in policy.LOCK_MODES)
     return text + f"\n## Words of `lock_modes`\n\n{modes}.\n" + policy_words.TAIL
+
+
+def profile_page() -> str:
+    """The schema of a tool profile, key by key, and the profiles that there are."""
+    text = f"# Tool profiles\n\n{_MADE}\n{profile_words.HEAD}"
+    text += _keys(profile_words.MODELS, profile_words.KEYS)
+    text += "\n## Words of `means`\n\n| Word | Meaning |\n| --- | --- |\n"
+    for word, meaning in profile_words.MEANS.items():
+        text += _row(f"`{word}`", meaning)
+    text += "\n## The shipped profiles\n\n"
+    text += "| Tool | Versions | Known by | What is named when it is refused |\n"
+    text += "| --- | --- | --- | --- |\n"
+    for each in shipped_profiles():
+        model = each.model
+        commands = ", ".join(f"`{command.command}`" for command in model.commands)
+        known = "recorded" if each.is_on else "sources only: off"
+        versions = ", ".join(model.provenance.versions)
+        text += _row(model.title, versions, known, commands)
+    return text
 
 
 def _policy_default(field: FieldInfo) -> str:

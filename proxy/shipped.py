@@ -1,4 +1,4 @@
-"""Where the files that ship with pgwarden are: the policies.
+"""Where the files that ship with pgwarden are: policies and tool profiles.
 
 A wheel carries them inside the package (`proxy/policies/`, see pyproject.toml); in a
 checkout they stand beside it (`policies/`), where people read and edit them. Imports
@@ -26,3 +26,15 @@ def policy_path(name: str) -> Path:
         if path.is_file():
             return path
     raise ConfigError(f'no policy "{name}" is shipped with this installation')
+
+
+def tools_folder() -> Path:
+    """The folder of the shipped tool profiles.
+
+    Raises:
+        ConfigError: an installation without them.
+    """
+    for folder in (_PACKAGE / "policies", _PACKAGE.parent / "policies"):
+        if (folder / "tools").is_dir():
+            return folder / "tools"
+    raise ConfigError("this installation has no tool profiles")

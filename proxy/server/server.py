@@ -15,6 +15,9 @@ import structlog
 
 from proxy.audit.details import SessionStart
 from proxy.audit.records import SessionRecords
+from proxy.migrations.profile_advice import ToolAdviser
+from proxy.migrations.profile_load import shipped_profiles
+from proxy.migrations.profile_match import Tools
 from proxy.policy.networks import Networks
 from proxy.server.admission import Rates, Slots
 from proxy.server.cancel import CancelKeys
@@ -113,6 +116,7 @@ class Server:
         )
         self.catalogs.changed = self._catalog_changed
         self.judges = Judges(self.policy, self.catalogs)
+        self._tools = Tools(shipped_profiles())
         self.slots = Slots(settings.limits)
         self.rates = Rates()
         self.lending: Lending | None = None
@@ -199,6 +203,7 @@ class Server:
             rate=self.rates.of(request, self.policy),
             surroundings=surroundings,
         )
+        session.adviser = ToolAdviser(self._tools)
         link = Link(
             self,
             request,

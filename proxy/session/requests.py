@@ -15,6 +15,7 @@ from proxy.audit.judged import judged_fragment
 from proxy.audit.records import names_fragment
 from proxy.errors import FrontendError
 from proxy.session import own
+from proxy.session.advice import advised
 from proxy.session.expected import (
     DESCRIBE,
     MAYBE_SYNC,
@@ -98,7 +99,7 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     # A Query is a segment of its own: its failure skips nothing that follows.
     session.segment += 1
     if not decision.allowed:
-        refusal = session.refuse(decision, judged.fragment, "query")
+        refusal = session.refuse(advised(session, judged), judged.fragment, "query")
         expect(session, Expected(OWED_QUERY, refusal=refusal))
         return refusal.as_query()
     expected = session.allow(judged, "query", start, end)
@@ -132,6 +133,8 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         fragment = judged.fragment
         if decision is not judged.decision:
             fragment = judged_fragment(judged.analysis, decision)
+        else:
+            decision = advised(session, judged)
         return refuse_extended(session, decision, fragment, "parse", name=name)
     if not session.skipping:
         bound = session.statements.put(name_key(name), judged, segment=session.segment)
@@ -179,12 +182,9 @@ def bind_names(
     if judged.under != session.under:
         judged = bound.judged = own.judged_again(session, judged)
     if not judged.decision.allowed:
+        names = names_fragment(statement=name, portal=portal)
         return refuse_extended(
-            session,
-            judged.decision,
-            judged.fragment,
-            "bind",
-            names=names_fragment(statement=name, portal=portal),
+            session, advised(session, judged), judged.fragment, "bind", names=names
         ), position
     if len(session.portals) >= session.limits.portals and portal:
         decision = too_many("portals", session.limits.portals)
@@ -230,7 +230,7 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
     names = portal.names
     if not judged.decision.allowed:
         return refuse_extended(
-            session, judged.decision, judged.fragment, "execute", names=names
+            session, advised(session, judged), judged.fragment, "execute", names=names
         )
     if not is_first:
         fetch = Expected(OWED_EXECUTE, portal.execution)

@@ -20,6 +20,7 @@ from proxy.errors import (
     FrontendError,
 )
 from proxy.session import framing, progress, unrecorded
+from proxy.session.advice import OPENING_BYTES, OPENING_TEXTS
 from proxy.session.expected import OWED_EXECUTE, OWED_QUERY, Expected
 from proxy.session.names import Execution, NameSpace
 from proxy.session.own_rules import AUDIT_IS_UNAVAILABLE
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from proxy.audit.records import Message, SessionRecords, Status
     from proxy.policy.decision import Decision
+    from proxy.session.advice import Adviser
     from proxy.session.judge import Judge, Judged
     from proxy.session.names import Bound
     from proxy.session.overrun import Overrun
@@ -98,6 +100,8 @@ class Session:
         surroundings: what the judge hangs on beside the policy; None where that is
             nothing, now and later.
         desk: answers the statements that pgwarden answers itself; None for none.
+        adviser: says more of what is refused; None for nobody.
+        opening: the allowed texts with which the session began, for the adviser.
     """
 
     def __init__(  # noqa: PLR0913, PLR0915 - all that shell and logins know
@@ -141,6 +145,8 @@ class Session:
         self.surroundings = surroundings
         self.may_change = surroundings is not None and not surroundings.are_fixed
         self.desk: Desk | None = None
+        self.adviser: Adviser | None = None
+        self.opening: list[Judged] = []
         self.quarantined = False
         self.said_fatal = self.said_goodbye = False
         self.statements = NameSpace()
@@ -316,6 +322,12 @@ class Session:
             OWED_QUERY if message == "query" else OWED_EXECUTE, execution
         )
         self.uncommitted.append(expected)
+        if (
+            serial <= OPENING_TEXTS
+            and self.adviser is not None
+            and len(judged.text) <= OPENING_BYTES
+        ):
+            self.opening.append(judged)
         self.records.append(
             self.made.statement(serial, judged.fragment, message=message, names=names)
         )

@@ -2,7 +2,8 @@
 
 It changes nothing but the answer to "TLS?", which is no. For each connection it keeps
 the startup parameters and every statement text with the form it came in, the
-transaction status at that moment, and the SQLSTATE if Postgres did not like it.
+transaction status at that moment, and the SQLSTATE if Postgres did not like it; and
+each run of a text, in order, with the values that were bound.
 Next: `tests.corpus.sift`, which makes a corpus out of this.
 """
 
@@ -16,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from proxy.wire.queries import Bind
 from proxy.wire.startup import (
     GSSENCRequest,
     SSLRequest,
@@ -56,11 +58,28 @@ class Said:
 
 
 @dataclass(slots=True)
+class Ran:
+    """One run of a text: a Query, or the Execute of a portal.
+
+    Attributes:
+        text, form, status, sqlstate: as of `Said`.
+        binds: format (0 text, 1 binary) and value of each parameter.
+    """
+
+    text: str
+    form: str
+    status: str
+    binds: tuple[tuple[int, bytes | None], ...] = ()
+    sqlstate: str = ""
+
+
+@dataclass(slots=True)
 class Conversation:
     """One connection of a tool."""
 
     startup: dict[str, str]
     said: list[Said] = field(default_factory=list)
+    ran: list[Ran] = field(default_factory=list)
     function_calls: list[int] = field(default_factory=list)
     """OIDs of functions called by the protocol's own message, which has no text."""
 
@@ -72,8 +91,8 @@ class Ear:
         self._conversation = conversation
         self._lock = threading.Lock()
         self._statements: dict[bytes, Said] = {}
-        self._portals: dict[bytes, Said] = {}
-        self._waiting: deque[tuple[str, Said | None]] = deque()
+        self._portals: dict[bytes, tuple[Said, Bind]] = {}
+        self._waiting: deque[tuple[str, Said | None, Ran | None]] = deque()
         self._status = "I"
         self._rest = {"frontend": b"", "backend": b""}
 
@@ -98,9 +117,11 @@ class Ear:
 
     def _asked(self, kind: str, body: bytes) -> None:
         about: Said | None = None
+        ran: Ran | None = None
         match kind:
             case "Q":
                 about = self._keep(Said(_text(body), "simple", is_run=True))
+                ran = self._run(about)
             case "P":
                 name, text, rest = body.split(b"\0", 2)
                 form = "named" if name else "extended"
@@ -108,16 +129,18 @@ class Ear:
                 self._keep(about)
                 self._statements[name] = about
             case "B":
-                portal, name, _ = body.split(b"\0", 2)
-                about = self._statements.get(name)
+                bind = Bind.decode(body)
+                about = self._statements.get(bind.statement)
                 if about is not None:
-                    self._portals[portal] = about
-                    if portal:
-                        about.portals.append(portal.decode())
+                    self._portals[bind.portal] = about, bind
+                    if bind.portal:
+                        about.portals.append(bind.portal.decode())
             case "E":
-                about = self._portals.get(body.split(b"\0", 1)[0])
-                if about is not None:
+                opened = self._portals.get(body.split(b"\0", 1)[0])
+                if opened is not None:
+                    about, bind = opened
                     about.is_run = True
+                    ran = self._run(about, _values(bind))
             case "F":
                 oid = int.from_bytes(body[:4])
                 self._conversation.function_calls.append(oid)
@@ -125,7 +148,14 @@ class Ear:
                 pass
             case _:
                 return
-        self._waiting.append((kind, about))
+        self._waiting.append((kind, about, ran))
+
+    def _run(
+        self, about: Said, binds: tuple[tuple[int, bytes | None], ...] = ()
+    ) -> Ran:
+        ran = Ran(about.text, about.form, self._status, binds)
+        self._conversation.ran.append(ran)
+        return ran
 
     def _keep(self, said: Said) -> Said:
         said.status = self._status
@@ -150,15 +180,23 @@ class Ear:
     def _failed(self, sqlstate: str) -> None:
         if not self._waiting:
             return
-        about = self._waiting[0][1]
-        if about is not None and not about.sqlstate:
-            about.sqlstate = sqlstate
+        _, about, ran = self._waiting[0]
+        for one in (about, ran):
+            if one is not None and not one.sqlstate:
+                one.sqlstate = sqlstate
         while self._waiting and self._waiting[0][0] not in "QSF":
             self._waiting.popleft()  # Postgres skips to Sync
 
 
 def _text(body: bytes) -> str:
     return body.rstrip(b"\0").decode("utf-8")
+
+
+def _values(bind: Bind) -> tuple[tuple[int, bytes | None], ...]:
+    formats = bind.parameter_formats or (0,)
+    if len(formats) == 1:
+        formats = formats * len(bind.parameters)
+    return tuple(zip(formats, bind.parameters, strict=True))
 
 
 def _types(rest: bytes) -> tuple[int, ...]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import typer.main
 
-from docs import policy_words
+from docs import policy_words, profile_words
 from docs.generate import FOLDER, pages
 from proxy.auth.identities import load_identities
 from proxy.cli.lines import BAD_LINE, CRASH
 from proxy.cli.main import app
+from proxy.migrations.profile import Means
 from proxy.policy import invariants, refusals
 from proxy.policy.evaluate import EMPTY
 from proxy.policy.yaml import load_yaml
@@ -187,6 +188,17 @@ def test_every_setting_says_what_it_is_for() -> None:
 @pytest.mark.parametrize("model", policy_words.MODELS, ids=lambda model: model.__name__)
 def test_every_key_of_a_policy_is_explained(model: Any) -> None:
     assert set(policy_words.KEYS[model]) == set(model.model_fields)
+
+
+@pytest.mark.parametrize(
+    "model", profile_words.MODELS, ids=lambda model: model.__name__
+)
+def test_every_key_of_a_tool_profile_is_explained(model: Any) -> None:
+    assert set(profile_words.KEYS[model]) == set(model.model_fields)
+
+
+def test_every_word_of_a_tool_profile_is_explained() -> None:
+    assert set(profile_words.MEANS) == set(get_args(Means))
 
 
 def test_every_rule_of_pgwardens_own_is_explained() -> None:
