@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -175,6 +176,15 @@ async def test_after_a_refusal_no_other_host_is_tried(
         assert dialler.hosts.warnings() == []
 
 
+def lets_in(port: int) -> bool:
+    """Whether the server asks for no password any more."""
+    try:
+        psycopg.connect(host="127.0.0.1", port=port, user="postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("host", "works"),
     [
@@ -187,9 +197,11 @@ async def test_trust_is_for_loopback_alone_host_by_host(
     alone: Cluster, host: str, works: bool
 ) -> None:
     rules = alone.plan.data / "pg_hba.conf"
-    if "trust" not in rules.read_text():
-        rules.write_text(f"host postgres postgres all trust\n{rules.read_text()}")
+    trust = "host postgres postgres all trust\n"
+    if trust not in rules.read_text():
+        rules.write_text(trust + rules.read_text())
         run(alone.dsn(), "select pg_reload_conf()")
+        eventually(partial(lets_in, alone.port))
     found = UpstreamSettings.model_validate(
         {
             "hosts": [refused(), f"{host}:{alone.port}"],
