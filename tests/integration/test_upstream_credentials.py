@@ -94,7 +94,7 @@ class Servers(dict[int, Secured]):
 
     def __missing__(self, major: int) -> Secured:
         folder = self._folder / str(major)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         made = secured_of(major, self._clusters.logins(17), folder)
         self[major] = self._stack.enter_context(made)
         return self[major]

@@ -1,0 +1,446 @@
+"""Whether a migration that runs is one that staging has proven, statement by statement.
+
+A follower stands beside the recogniser of one session. The recogniser says what a
+statement is to a tool; the follower says whether a proof has it in this place. What it
+does not know is not proven: recognising never permits anything, only a proof does.
+
+It is asked before a statement leaves and told what became of it. What is known is one
+immutable `Progress`, so that a statement, a segment or a transaction that failed leaves
+nothing behind. Pure. Next: `proxy.migrations.recogniser`, `proxy.migrations.proof`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct, structs
+
+from proxy.migrations.profile_reading import Happening, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from proxy.migrations.profile_reading import Event, Reading
+
+_STANDS_ALONE: Final = frozenset({Part.READ, Part.TRANSACTION})
+"""Judged by the policy alone, as outside any migration."""
+_COMMITS: Final = frozenset({"commit", "prepare"})
+_TELLS_OF_HISTORY: Final = frozenset(
+    {
+        Happening.ANNOUNCED,
+        Happening.ENDED,
+        Happening.FAILED,
+        Happening.REVERTED,
+        Happening.ACT,
+    }
+)
+_MOST_SHOWN: Final = 120
+"""Characters of a statement in a message."""
+
+
+class Piece(Protocol):
+    """One statement as it is about to leave, with its values."""
+
+    @property
+    def text(self) -> bytes:
+        """Its bytes."""
+
+    @property
+    def transaction(self) -> str:
+        """What it does to the transaction, as in its facts: "commit", or ""."""
+
+
+class Candidate(Protocol):
+    """A proof that counts: signed, approved, not expired, for this database."""
+
+    @property
+    def id(self) -> str:
+        """Of the proof."""
+
+    @property
+    def tool(self) -> str:
+        """Whose migration it is."""
+
+    @property
+    def name(self) -> str:
+        """Of the migration, as its history has it."""
+
+    @property
+    def checksum(self) -> str:
+        """As the tool writes it; "" for a tool that has none."""
+
+    @property
+    def length(self) -> int:
+        """How many statements it has."""
+
+    @property
+    def is_transaction(self) -> bool:
+        """Its statements ran in one transaction.
+
+        So they must here, or some of them could be left behind.
+        """
+
+    @property
+    def is_with_row(self) -> bool:
+        """The row of history was written in that transaction, too."""
+
+    @property
+    def is_announced(self) -> bool:
+        """Its tool writes the row first, so that nothing runs without one."""
+
+    def fits(self, position: int, piece: Piece) -> bool:
+        """Whether the statement at `position` (from 0) is exactly this one."""
+
+    def shown(self, position: int) -> str:
+        """The statement at `position` in a few words, for a person."""
+
+
+class Proofs(Protocol):
+    """The proofs that count at this moment, in this database."""
+
+    def of_tool(self, tool: str) -> Sequence[Candidate]:
+        """Those of one tool's migrations."""
+
+    def tools(self) -> Iterable[str]:
+        """The tools that have one."""
+
+
+class Cursor(Struct, frozen=True, gc=False):
+    """How far a migration has come, if it is the one that this proof is about."""
+
+    proof: Candidate
+    position: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every statement of the proof has come."""
+        return self.position == self.proof.length
+
+
+class Progress(Struct, frozen=True, gc=False):
+    """What is known of the migrations of a session, at one moment.
+
+    Attributes:
+        cursors: the proofs that still fit what has come of the migration that runs.
+        is_running: a migration has begun and not ended.
+        announced: it was announced, by name.
+        ended: proofs whose migration ended in this session, in order.
+        is_uncertain: part of a migration may have taken effect, and nobody knows
+            which: nothing more is proven in this session.
+    """
+
+    cursors: tuple[Cursor, ...] = ()
+    is_running: bool = False
+    announced: str = ""
+    ended: tuple[Candidate, ...] = ()
+    is_uncertain: bool = False
+
+
+class Unproven(Struct, frozen=True, gc=False):
+    """Why a statement is not proven, in words for its sender."""
+
+    rule: str
+    reason: str
+    hint: str = ""
+
+
+class Followed(Struct, frozen=True, gc=False):
+    """What the follower makes of one message.
+
+    Attributes:
+        is_proven: a proof has all of it that changes anything, and `progress` is what
+            is known once it has left.
+        changes: something of it needs a proof; else the policy alone decides.
+        begins: the proofs with which a migration begins here: before it leaves, the
+            gates are asked, once for each migration.
+        progress: see above.
+        unproven: why it is not proven; None where it is, or needs no proof.
+    """
+
+    is_proven: bool
+    changes: bool
+    begins: tuple[Candidate, ...]
+    progress: Progress
+    unproven: Unproven | None = None
+
+
+NOT_PROVEN: Final = "migration.not-proven"
+CHANGED: Final = "migration.changed"
+OUT_OF_ORDER: Final = "migration.out-of-order"
+NOT_FINISHED: Final = "migration.not-finished"
+OWN_ACT: Final = "migration.act"
+HISTORY: Final = "migration.history"
+UNCERTAIN: Final = "migration.uncertain"
+
+_RECORD: Final = "Run it on staging through pgwarden, which records the proof."
+
+
+class Follower:
+    """Follows the migrations of one session."""
+
+    def __init__(self, proofs: Proofs, permitted_acts: frozenset[str]) -> None:
+        """Begin with nothing running.
+
+        Args:
+            proofs: what counts.
+            permitted_acts: commands that write history without a migration and that
+                this role may run: "prisma migrate resolve --applied".
+        """
+        self._proofs = proofs
+        self._acts = permitted_acts
+        self.progress = Progress()
+
+    def follow(
+        self,
+        pieces: Sequence[Piece],
+        readings: Sequence[Reading],
+        *,
+        in_transaction: bool,
+    ) -> Followed:
+        """What a message's statements are, as things stand; changes nothing.
+
+        Args:
+            pieces: the statements, with their values.
+            readings: what the recogniser says of each.
+            in_transaction: one is open, or the message is one by itself: a Query of
+                several statements without BEGIN or COMMIT.
+        """
+        now = self.progress
+        began: list[Candidate] = []
+        changes = False
+        for piece, reading in zip(pieces, readings, strict=True):
+            if reading.part in _STANDS_ALONE and not _commits_half(now, piece):
+                continue
+            changes = True
+            was_running = now.is_running
+            step = self._step(now, piece, reading)
+            if isinstance(step, Progress) and not in_transaction:
+                step = _alone(step) if reading.part is Part.BODY else step
+            if isinstance(step, Unproven):
+                return Followed(False, True, (), self.progress, step)  # noqa: FBT003
+            now = step
+            if now.is_running and not was_running:
+                began.extend(cursor.proof for cursor in now.cursors)
+        return Followed(changes, changes, tuple(began), now)
+
+    def take(self, followed: Followed) -> None:
+        """The message leaves."""
+        self.progress = followed.progress
+
+    def narrow(self, remaining: Iterable[str]) -> None:
+        """Only these proofs (by id) were let through by the gates."""
+        kept = frozenset(remaining)
+        cursors = tuple(c for c in self.progress.cursors if c.proof.id in kept)
+        self.progress = structs.replace(self.progress, cursors=cursors)
+
+    # --- one statement -------------------------------------------------------
+
+    def _step(
+        self, now: Progress, piece: Piece, reading: Reading
+    ) -> Progress | Unproven:
+        if now.is_uncertain:
+            return Unproven(
+                UNCERTAIN,
+                "part of a migration may have taken effect in this session",
+                "Reconnect, and look at what has been applied.",
+            )
+        if reading.part in _STANDS_ALONE:
+            return _not_finished(now)
+        if reading.part is Part.OUT_OF_PLACE:
+            return Unproven(
+                HISTORY,
+                "it writes the history of a migration tool, as no tool does here",
+                "History is written by the tool, while it applies a migration.",
+            )
+        if reading.part is Part.BOOKKEEPING:
+            return self._kept(now, reading)
+        return self._ran(now, piece)
+
+    def _kept(self, now: Progress, reading: Reading) -> Progress | Unproven:
+        """A statement of a tool's own: what it tells must fit, by one tool's word.
+
+        Several tools keep their history in a table of one name. What is a row of
+        history to one of them is never let through as the upkeep of another; while a
+        migration runs, only the tools whose proofs it fits have a word.
+        """
+        told = {e.tool for e in reading.events if e.happening in _TELLS_OF_HISTORY}
+        running = {cursor.proof.tool for cursor in now.cursors}
+        why: Unproven | None = None
+        for tool in sorted(told & running or told):
+            found: Progress | Unproven = now
+            for event in reading.events:
+                if event.tool == tool and isinstance(found, Progress):
+                    found = self._told(found, event)
+            if isinstance(found, Progress):
+                return found
+            why = why or found
+        return why or now
+
+    def _told(self, now: Progress, event: Event) -> Progress | Unproven:
+        match event.happening:
+            case Happening.ANNOUNCED:
+                return self._announced(now, event)
+            case Happening.ENDED:
+                return self._ended(now, event)
+            case Happening.FAILED:
+                return structs.replace(now, cursors=(), is_running=False, announced="")
+            case Happening.REVERTED | Happening.ACT:
+                return self._act(now, event)
+            case Happening.LOCKED | Happening.UNLOCKED | Happening.DESTRUCTIVE:
+                return now
+
+    def _act(self, now: Progress, event: Event) -> Progress | Unproven:
+        if event.command in self._acts and not now.is_running:
+            return now
+        # A migration without statements (a merge of branches) looks like an act.
+        for proof in self._proofs.of_tool(event.tool):
+            if not proof.length and not now.is_running and _names(proof, event):
+                return structs.replace(now, ended=(*now.ended, proof))
+        command = event.command or f"taking back a migration of {event.tool}"
+        return Unproven(
+            OWN_ACT,
+            f"{command} writes history without running a migration",
+            "It needs a permission of its own in the policy.",
+        )
+
+    def _announced(self, now: Progress, event: Event) -> Progress | Unproven:
+        if now.is_running:
+            return _not_finished(now)
+        named = [p for p in self._proofs.of_tool(event.tool) if p.name == event.name]
+        exact = [p for p in named if p.checksum == event.checksum]
+        if not exact:
+            what = f'migration "{_short(event.name)}"'
+            if named:
+                return Unproven(
+                    CHANGED,
+                    f"{what} was changed since it was proven: its checksum is "
+                    f"{_short(event.checksum)}, proven was {named[-1].checksum}",
+                    _RECORD,
+                )
+            return Unproven(NOT_PROVEN, f"{what} was not proven on staging", _RECORD)
+        cursors = tuple(Cursor(proof) for proof in exact)
+        return structs.replace(
+            now, cursors=cursors, is_running=True, announced=event.name
+        )
+
+    def _ran(self, now: Progress, piece: Piece) -> Progress | Unproven:
+        """A statement of a migration: the next of a proof, or the first of one."""
+        cursors = now.cursors
+        if not now.is_running:
+            cursors = tuple(
+                Cursor(proof)
+                for tool in self._proofs.tools()
+                for proof in self._proofs.of_tool(tool)
+                if not proof.is_announced
+            )
+        fitting = tuple(
+            Cursor(cursor.proof, cursor.position + 1)
+            for cursor in cursors
+            if not cursor.is_complete and cursor.proof.fits(cursor.position, piece)
+        )
+        if not fitting:
+            return _difference(now, piece)
+        return structs.replace(now, cursors=fitting, is_running=True)
+
+    def _ended(self, now: Progress, event: Event) -> Progress | Unproven:
+        """The row that says that a migration was applied."""
+        whole = [c for c in now.cursors if c.is_complete and _names(c.proof, event)]
+        if not now.is_running or not whole:
+            return _not_finished(now, event)
+        return structs.replace(
+            now,
+            cursors=(),
+            is_running=False,
+            announced="",
+            ended=(*now.ended, whole[-1].proof),
+        )
+
+
+def _commits_half(now: Progress, piece: Piece) -> bool:
+    """Whether it would leave a part of a transaction behind.
+
+    Of a migration that ran without one on staging too, the tool itself commits.
+    """
+    if not now.is_running or piece.transaction not in _COMMITS:
+        return False
+    return any(
+        cursor.proof.is_transaction
+        and (cursor.proof.is_with_row or not cursor.is_complete)
+        for cursor in now.cursors
+    )
+
+
+def _alone(now: Progress) -> Progress | Unproven:
+    """What fits outside a transaction: what was proven outside of one."""
+    if not now.cursors:
+        return now
+    cursors = tuple(c for c in now.cursors if not c.proof.is_transaction)
+    if cursors:
+        return structs.replace(now, cursors=cursors)
+    return Unproven(
+        CHANGED,
+        f'migration "{_short(now.cursors[0].proof.name)}" was proven in one '
+        "transaction with its row of history, and none is open",
+        "Run it as the tool does: BEGIN, the migration, its row, COMMIT.",
+    )
+
+
+def _names(proof: Candidate, event: Event) -> bool:
+    """Whether a row is about the migration of a proof."""
+    return (
+        proof.tool == event.tool
+        and proof.name == event.name
+        and proof.checksum == event.checksum
+    )
+
+
+def _difference(now: Progress, piece: Piece) -> Unproven:
+    """The first statement that differs, beside what would have been proven."""
+    sent = _short(piece.text.decode("utf-8", "replace"))
+    if not now.is_running:
+        return Unproven(NOT_PROVEN, "no proven migration begins with it", _RECORD)
+    cursor = max(now.cursors, key=lambda each: each.position, default=None)
+    if cursor is None:
+        return Unproven(NOT_PROVEN, "no proof fits this migration", _RECORD)
+    proof, position = cursor.proof, cursor.position
+    what = f'"{_short(proof.name)}"'
+    if cursor.is_complete:
+        return Unproven(
+            OUT_OF_ORDER,
+            f"all {proof.length} statements of migration {what} have run, and this is "
+            "not one of them",
+            _RECORD,
+        )
+    return Unproven(
+        CHANGED,
+        f"statement {position + 1} of {proof.length} of migration {what} is not the "
+        f"proven one: it is {sent!r}, proven was {proof.shown(position)!r}",
+        _RECORD,
+    )
+
+
+def _not_finished(now: Progress, event: Event | None = None) -> Unproven:
+    cursor = max(now.cursors, key=lambda each: each.position, default=None)
+    if cursor is None:
+        return Unproven(
+            OWN_ACT, "it writes history, and no proven migration runs", _RECORD
+        )
+    proof = cursor.proof
+    if cursor.is_complete and event is not None:
+        return Unproven(
+            CHANGED,
+            f'the statements were those of migration "{_short(proof.name)}", and the '
+            f'history says "{_short(event.name)}"',
+            _RECORD,
+        )
+    return Unproven(
+        NOT_FINISHED,
+        f"{cursor.position} of {proof.length} statements of migration "
+        f'"{_short(proof.name)}" have run',
+        "Each statement of a proven migration runs, in its order.",
+    )
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _MOST_SHOWN else f"{plain[:_MOST_SHOWN]}..."
