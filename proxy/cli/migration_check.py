@@ -93,6 +93,7 @@ def check_migrations(
         if asked:
             written, unread = ask(asked, unread)
             migrations += written
+        _refuse_none(paths, len(migrations) + len(unread))
         scope = _Scope(paths, since(ref, paths) if ref else None)
         program = None if is_squawk_left_out else squawk_path()
         judge = where.judge(loaded, role, resolver)
@@ -136,6 +137,15 @@ def check_migrations(
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
     raise typer.Exit(status)
+
+
+def _refuse_none(paths: Sequence[Path], number: int) -> None:
+    """A slip of the pen in CI must not look like a clean folder."""
+    if not number:
+        raise ConfigError(
+            f'no migration was found in "{paths[0]}"',
+            hint="Name the folder in which the tool keeps them.",
+        )
 
 
 class _Scope:

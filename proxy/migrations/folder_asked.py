@@ -28,6 +28,7 @@ TIMEOUT_S: Final = 300.0
 _REVISION: Final = re.compile(r"^revision\b[^=\n]*=\s*['\"](\w+)", re.MULTILINE)
 _UPGRADE: Final = re.compile(rb"^-- Running upgrade .*?-> (\w+)\s*$", re.MULTILINE)
 _DOWNGRADE: Final = re.compile(rb"^-- Running downgrade (\w+) ->.*$", re.MULTILINE)
+_BEGIN: Final = re.compile(rb"^BEGIN;\s*", re.MULTILINE)
 _LAST_COMMIT: Final = re.compile(rb"\bCOMMIT;\s*\Z")
 NO_SQL: Final = b"THIS OPERATION CANNOT BE WRITTEN AS SQL"
 """Django writes this comment for RunPython and its like."""
@@ -53,7 +54,12 @@ def ask(command: str, unread: Sequence[Unread]) -> tuple[list[Migration], list[U
 
 
 def _alembic(command: list[str], unread: Sequence[Unread]) -> list[Migration]:
-    ups = _cut(_output([*command, "upgrade", "heads", "--sql"]), _UPGRADE)
+    written = _output([*command, "upgrade", "heads", "--sql"])
+    ups = _cut(written, _UPGRADE)
+    if ups:
+        # Before the first one Alembic makes its own table.
+        first = next(iter(ups))
+        ups[first] = _BEGIN.sub(b"", written[: written.index(ups[first])]) + ups[first]
     try:
         downs = _cut(
             _output([*command, "downgrade", "heads:base", "--sql"]), _DOWNGRADE

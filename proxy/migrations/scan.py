@@ -10,6 +10,7 @@ refuses it all the same. Next: `proxy.migrations.scan_files`.
 
 from __future__ import annotations
 
+import codecs
 import subprocess
 from typing import TYPE_CHECKING, Final
 
@@ -50,10 +51,13 @@ def scan(paths: Iterable[Path], today: date) -> tuple[list[Finding], list[str]]:
             content = path.read_bytes()
         except OSError as error:
             raise ConfigError(f"{path}: {reason_of(error)}") from None
-        if len(content) > MAX_BYTES or b"\0" in content[:8192]:
-            continue
         files.append(str(path))
-        findings += scan_text(path, content.decode("utf-8", "replace"), today)
+        text = _decoded(content)
+        if len(content) > MAX_BYTES or "\0" in text:
+            why = "nobody looked into it: it is too large, or no text"
+            findings.append(Finding(str(path), 1, "unread", Level.WARNING, why))
+            continue
+        findings += scan_text(path, text, today)
     return findings, files
 
 
@@ -125,6 +129,11 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
         elif not path.is_symlink():
             raise ConfigError(f'"{path}": no such file or folder')
+
+
+def _decoded(content: bytes) -> str:
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
 
 
 def _tracked(folder: Path) -> list[Path] | None:

@@ -141,7 +141,7 @@ def tool_name(word: str) -> str:
 def _only_says(head: str, words: Sequence[str]) -> bool:
     if head in {"git", "gh", "glab"}:
         return _GIT_RUNS.isdisjoint(words)
-    return head in SAYS
+    return head in SAYS or list(words[:2]) == ["command", "-v"]
 
 
 def _settings(words: Sequence[str]) -> Iterator[Said]:
@@ -183,9 +183,9 @@ def _fits(rule: Rule, rest: Sequence[str]) -> bool:
 
 def _begins(rule: Rule, words: list[str]) -> bool:
     size = len(rule.words)
-    starts = range(len(words) - size + 1) if rule.is_anywhere else range(1)
-    if size == 0:
-        return not rule.is_alone or not words
+    # Two words in a row say it wherever they stand; a single one may be a name.
+    is_anywhere = rule.is_anywhere or size > 1
+    starts = range(len(words) - size + 1) if is_anywhere else range(1)
     return any(
         len(words) >= start + size
         and all(

@@ -23,6 +23,7 @@ _RUN_WORDS: Final = """
     predeploycommand release release_command releasecommand install prebuild
     postbuild pre_build post_build init test hooks prisma seed tasks command_line
     steps step lint-staged husky dev start deploy powershell pwsh job plan default
+    value
 """
 _RUN: Final = frozenset(_RUN_WORDS.split())
 """Keys under which a text is a command, or a list of them is."""

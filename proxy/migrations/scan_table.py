@@ -28,7 +28,6 @@ class Rule(Struct, frozen=True):
         options: of these at least one, where there are any.
         but_not: of these none.
         is_anywhere: the words may stand behind others.
-        is_alone: nothing else but options follows.
     """
 
     said: Said
@@ -36,7 +35,6 @@ class Rule(Struct, frozen=True):
     options: frozenset[str] = frozenset()
     but_not: frozenset[str] = frozenset()
     is_anywhere: bool = False
-    is_alone: bool = False
 
 
 _DEPLOY: Final = "To apply pending migrations use `prisma migrate deploy`."
@@ -141,9 +139,14 @@ _ALEMBIC: Final = (
         "`downgrade base` takes back every migration",
         "downgrade base",
         "downgrade *:base",
-        "db downgrade base",  # flask
         hint=_FORWARD,
     ),
+)
+_FLASK: Final = _rules(
+    "alembic-downgrade-base",
+    "`downgrade base` takes back every migration",
+    "db downgrade base",
+    hint=_FORWARD,
 )
 _SEQUELIZE: Final = (
     *_rules(
@@ -215,7 +218,7 @@ _ECTO: Final = (
         options=frozenset({"--all"}),
     ),
 )
-_DROPS_IT: Final = "drops the database"
+_DROPS_IT: Final = "it drops the database"
 
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "prisma": _PRISMA,
@@ -232,7 +235,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "gradle": _BUILDS,
     "gradlew": _BUILDS,
     "alembic": _ALEMBIC,
-    "flask": _ALEMBIC[2:],
+    "flask": _FLASK,
     "sequelize": _SEQUELIZE,
     "sequelize-cli": _SEQUELIZE,
     "typeorm": _TYPEORM,
@@ -256,7 +259,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         "db:wipe",
     ),
     "migrate": _GOLANG,
-    "dbmate": _rules("dbmate-drop", f"`dbmate drop` {_DROPS_IT}", "drop"),
+    "dbmate": _rules("dbmate-drop", _DROPS_IT, "drop"),
     "goose": _rules(
         "goose-reset",
         "it takes back every migration",
@@ -297,7 +300,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         "supabase-db-reset", "`supabase db reset` drops all", "db reset"
     ),
     "heroku": _rules("heroku-pg-reset", "`heroku pg:reset` drops all data", "pg:reset"),
-    "dropdb": (Rule(Said("dropdb", f"`dropdb` {_DROPS_IT}", _BY_HAND)),),
+    "dropdb": (Rule(Said("dropdb", _DROPS_IT, _BY_HAND)),),
     "pg_restore": (
         Rule(
             Said("pg-restore-clean", "`pg_restore --clean` drops before it restores"),

@@ -56,6 +56,7 @@ def test_exit_status_and_lines(tmp_path: Path) -> None:
     [
         ["nowhere"],
         [],
+        ["."],  # nothing is there: a slip of the pen must not pass
         [".", "--policy", "nowhere.yaml"],
         [".", "--role", "nobody"],
         [".", "--format", "pdf"],

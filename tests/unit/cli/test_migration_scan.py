@@ -63,6 +63,22 @@ def test_what_git_ignores_and_what_is_installed_is_left_out(tmp_path: Path) -> N
     assert RUN.invoke(app, [str(tmp_path / "build/a.sh")]).exit_code == 1
 
 
+def test_what_is_no_text_is_told_and_what_windows_writes_is_read(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.sh").write_bytes(RESET.encode() + b"\0")
+    (tmp_path / "b.sh").write_bytes(b"#" * (1024 * 1024 + 1))
+    (tmp_path / "c.ps1").write_bytes(RESET.encode("utf-16"))
+    (tmp_path / "d.cmd").write_bytes(RESET.encode("utf-8-sig"))
+    ran = RUN.invoke(app, ["--json", str(tmp_path)])
+    assert [each["rule"] for each in json.loads(ran.stdout)["findings"]] == [
+        "unread",
+        "unread",
+        "prisma-migrate-reset",
+        "prisma-migrate-reset",
+    ]
+
+
 def test_this_repository_has_none() -> None:
     ran = RUN.invoke(app, [str(ROOT)])
     assert ran.exit_code == 0, ran.stdout
