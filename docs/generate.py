@@ -24,6 +24,7 @@ from proxy.doctor.findings import KINDS
 from proxy.doctor.script import roles_script, writer_script
 from proxy.exposition import reference_page
 from proxy.migrations.profile_load import shipped_profiles
+from proxy.migrations.scan_table import ANYWHERE, RULES, SETTINGS
 from proxy.policy import model as policy
 from proxy.settings import Settings
 
@@ -43,6 +44,7 @@ def pages() -> dict[str, str]:
     """Every generated page, by its file name in docs/reference."""
     return {
         "cli.md": cli_page(),
+        "destructive-commands.md": commands_page(),
         "findings.md": findings_page(),
         "metrics.md": reference_page(),
         "policy.md": policy_page(),
@@ -367,6 +369,45 @@ def findings_page() -> str:
     )
     text += "".join(_row(f"`{name}`", why) for name, why in EXTENSIONS.items())
     return text + _FINDINGS_PROOF
+
+
+# --- commands that destroy ---------------------------------------------------
+
+_COMMANDS_HEAD = f"""\
+# Commands that destroy
+
+{_MADE}
+What `pgwarden migration scan` finds, see [check migrations in CI](../how-to/check-migrations-in-ci.md#find-commands-that-destroy). `*` stands for
+any run of characters. Options may stand anywhere, and any wrapper before the tool.
+
+| Rule | Commands | |
+| --- | --- | --- |
+"""
+
+
+def commands_page() -> str:
+    """Every command that a scan finds, by its rule."""
+    rows: dict[str, tuple[list[str], str]] = {}
+    for tool, rules in RULES.items():
+        for each in rules:
+            options = " or ".join(sorted(each.options, key=len))
+            words = " ".join([tool, *each.words, *([options] if options else [])])
+            rows.setdefault(each.said.rule, ([], each.said.message))[0].append(words)
+    for option, said in ANYWHERE.items():
+        rows.setdefault(said.rule, ([], said.message))[0].append(option)
+    for pattern, said in SETTINGS:
+        words = pattern.replace("?*", "...")
+        rows.setdefault(said.rule, ([], said.message))[0].append(words)
+    text = _COMMANDS_HEAD
+    for rule, (commands, message) in sorted(rows.items()):
+        listed = ", ".join(f"`{each}`" for each in dict.fromkeys(commands))
+        text += _row(f"`{rule}`", listed, message)
+    text += _row(
+        "`psql-destroys`",
+        "`psql -c ...`, and what psql is given to read in the same script",
+        "DROP DATABASE, SCHEMA, TABLE or OWNED, TRUNCATE, DELETE without a WHERE",
+    )
+    return text
 
 
 # --- shared ------------------------------------------------------------------

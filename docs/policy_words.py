@@ -35,6 +35,8 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.PolicyModel: "The document",
     policy.DoctorGate: "`doctor`",
     policy.Waiver: "An item of `waive`",
+    policy.MigrationChecks: "`migration_checks`",
+    policy.MigrationWaiver: "An item of `waive` of `migration_checks`",
     policy.LoginRule: "A rule of `authentication`",
     policy.LoginWhen: "`when` of a rule of `authentication`",
     CertificateName: "`certificate`",
@@ -76,6 +78,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "description": "One line for people.",
         "doctor": "Whether [the doctor](../how-to/check-your-roles.md)'s critical findings "
         "keep pgwarden from serving.",
+        "migration_checks": "What [`pgwarden migration check`](../how-to/check-migrations-in-ci.md) "
+        "accepts.",
         "authentication": "How clients prove who they are: the first rule that fits decides, and "
         "who fits none is refused. Without it: everyone by password (`scram`). "
         "[How to](../how-to/choose-how-people-log-in.md).",
@@ -97,6 +101,17 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "which only `*` fits.",
         "until": "Last day (UTC) on which it counts, at most a year ahead: `2027-01-31`.",
         "reason": "Why, for whoever reads the log.",
+    },
+    policy.MigrationChecks: {
+        "waive": "Findings that do not count, for a while. A comment above the statement does the "
+        "same for one of them.",
+    },
+    policy.MigrationWaiver: {
+        "finding": "Its rule, as `drop-column` or `squawk/changing-column-type`; `*` and `?` are "
+        "wildcards.",
+        "files": "Of which files: the end of a path, with the same wildcards.",
+        "until": "Last day (UTC) on which it counts, at most a year ahead: `2027-01-31`.",
+        "reason": "Why, for whoever reads the report.",
     },
     policy.LoginRule: {
         "id": "As of any other rule; in the session.start record as `login_rule`.",

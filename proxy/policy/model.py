@@ -253,6 +253,21 @@ class DoctorGate(Model):
     waive: list[Waiver] = []
 
 
+class MigrationWaiver(Model):
+    """A finding of `pgwarden migration check` that is accepted, for a while."""
+
+    finding: Word
+    files: Word = "*"
+    until: Annotated[date, BeforeValidator(_only_text)]
+    reason: Word
+
+
+class MigrationChecks(Model):
+    """What `pgwarden migration check` takes off its findings."""
+
+    waive: list[MigrationWaiver] = []
+
+
 class LoginWhen(Model):
     """To which clients a rule of `authentication` applies: every key must fit."""
 
@@ -315,6 +330,7 @@ class PolicyModel(Model):
     name: Word
     description: str = ""
     doctor: DoctorGate = DoctorGate()
+    migration_checks: MigrationChecks = MigrationChecks()
     authentication: Annotated[list[LoginRule], Field(min_length=1)] | None = None
     access: Access = Access()
     lists: dict[Word, list[Word]] = {}
