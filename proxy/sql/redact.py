@@ -13,7 +13,10 @@ the end. Never raises. Next: `proxy.sql.analyse`, which decides when.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HIDDEN: Final = "<redacted>"
 
@@ -59,16 +62,28 @@ def redacted(text: str) -> str:
     """`text` with every string literal hidden."""
     pieces: list[str] = []
     position = 0
-    while (opening := _OPENING.search(text, position)) is not None:
-        pieces.append(text[position : opening.start()])
-        kind = str(opening.lastgroup)
-        position = _end(text, opening, kind)
+    for kind, start, end in spans(text):
+        pieces.append(text[position:start])
         if kind in {"word", "name", "line", "block"}:
-            pieces.append(text[opening.start() : position])
+            pieces.append(text[start:end])
         else:
             pieces.append(f"'{HIDDEN}'")
+        position = end
     pieces.append(text[position:])
     return without_passwords("".join(pieces))
+
+
+def spans(text: str) -> Iterator[tuple[str, int, int]]:
+    """The words, strings, names and comments of a text: kind, start and end of each.
+
+    The kinds are "word", "name", "line" and "block" (comments), and for strings
+    "escape", "string" and "dollar". What is between them is anything else.
+    """
+    position = 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        kind = str(opening.lastgroup)
+        position = _end(text, opening, kind)
+        yield kind, opening.start(), position
 
 
 def redacted_blindly(text: bytes) -> str:
