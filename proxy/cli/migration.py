@@ -1,0 +1,32 @@
+"""`pgwarden migration`: migrations before, while and after they run.
+
+`proxy.cli.main` adds `migration_app`; each command is in a module of its own.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from proxy.cli.migration_baseline import baseline
+from proxy.cli.migration_keys import keys_app
+from proxy.cli.migration_ledger import approve, list_, revoke, show
+from proxy.cli.migration_move import export, import_, verify
+from proxy.cli.migration_schema import digest_, drift
+
+migration_app = typer.Typer(
+    name="migration",
+    help="Migrations: what staging has proven, and where schemas differ.",
+    no_args_is_help=True,
+)
+
+migration_app.command("list")(list_)
+migration_app.command("show")(show)
+migration_app.command("approve")(approve)
+migration_app.command("revoke")(revoke)
+migration_app.command("export")(export)
+migration_app.command("import")(import_)
+migration_app.command("verify")(verify)
+migration_app.command("baseline")(baseline)
+migration_app.command("digest")(digest_)
+migration_app.command("drift")(drift)
+migration_app.add_typer(keys_app, name="keys")

@@ -1,0 +1,186 @@
+"""A proof: what a migration did on staging, so that production may let the same happen.
+
+Documents are signed (`proxy.migrations.signed`) and never changed: an approval or a
+revocation is a document of its own that names the proof. Pure. Why a proof is bound to
+environment, database and schema: docs/explanation/proven-migrations.md.
+Next: `proxy.migrations.standing`, which says what a proof is worth now.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import msgspec
+
+from proxy.migrations.schema import Scope  # noqa: TC001  (read back by msgspec)
+from proxy.migrations.signed import Signed, opened, sign
+from proxy.migrations.varying import Varying  # noqa: TC001  (read back by msgspec)
+
+if TYPE_CHECKING:
+    from proxy.migrations.keys import SigningKey
+
+PROOF: Final = "proof"
+APPROVAL: Final = "approval"
+REVOCATION: Final = "revocation"
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone."""
+SHOWN_LENGTH: Final = 4_000
+"""Characters of a statement that a proof keeps for people; the hash has all of it."""
+
+
+class Origin(StrEnum):
+    """How it came to be."""
+
+    RECORDED = "recorded"
+    """pgwarden followed a run."""
+    BASELINE = "baseline"
+    """A person said that this had been applied before pgwarden was there."""
+
+
+class Outcome(StrEnum):
+    """How the run ended."""
+
+    COMMITTED = "committed"
+    FAILED = "failed"
+    PARTIAL = "partial"
+    """It failed after some of it, outside a transaction, had taken effect."""
+
+
+class LockTaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A lock on a relation, as in `pg_locks`."""
+
+    relation: str
+    mode: str
+
+
+class Applied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A migration that a tool's history table calls applied."""
+
+    name: str
+    checksum: str = ""
+
+
+class ProvenStatement(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """One statement of the run, in its order.
+
+    Attributes:
+        sha256: `statement.fingerprint`, or `varying.template` if something varies.
+        shown: the beginning of its text for people, secrets taken out.
+        message: number of the client's message that it came in, from 1: statements of
+            one message are one implicit transaction.
+        in_block: whether it ran in a transaction that BEGIN had opened.
+        tag: command tag of its end.
+        varying: the values that may differ; shown to whoever approves.
+        copied_sha256: SHA-256 of the CopyData payloads that followed; "" without any.
+    """
+
+    sha256: str
+    shown: str
+    message: int
+    in_block: bool = False
+    tag: str = ""
+    varying: tuple[Varying, ...] = ()
+    copied_sha256: str = ""
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One migration as it ran.
+
+    Attributes:
+        tool: id of the tool's profile.
+        name: of the migration, as the tool writes it down.
+        checksum: as the tool writes it down; "" where it has none.
+        environment, database: where it ran.
+        server_version: of the Postgres, as in "17.2".
+        identity: who ran it.
+        statements: without the tool's bookkeeping.
+        scope: what the two digests are of.
+        before, after: schema digests, in hex.
+        follows: id of the proof of the migration before it in the same transaction,
+            between which nobody can look at the schema; then `before` is "", and so is
+            the `after` of that one. "" for one that stands by itself.
+        locks: taken on relations that were there before.
+        duration_ms: of the whole.
+        started_at, recorded_at, expires_at: aware times; no end for None.
+        applied: of a baseline, what the tool's history table has; it says nothing of
+            statements, and its `before` is its `after`.
+        note: of a baseline, what the person said.
+    """
+
+    v: Literal[1] = 1
+    origin: Origin
+    tool: str
+    name: str
+    checksum: str
+    environment: str
+    database: str
+    server_version: str
+    identity: str
+    statements: tuple[ProvenStatement, ...]
+    scope: Scope
+    before: str
+    after: str
+    outcome: Outcome
+    sqlstate: str = ""
+    follows: str = ""
+    locks: tuple[LockTaken, ...] = ()
+    duration_ms: int
+    started_at: Moment
+    recorded_at: Moment
+    expires_at: Moment | None = None
+    applied: tuple[Applied, ...] = ()
+    note: str = ""
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody's yes to one proof, of which it names the whole by its hash."""
+
+    v: Literal[1] = 1
+    proof: str
+    by: str
+    environment: str
+    at: Moment
+    note: str = ""
+
+
+class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody's no, for good. Counts whoever signed it: a no does no harm."""
+
+    v: Literal[1] = 1
+    proof: str
+    by: str
+    at: Moment
+    note: str = ""
+
+
+def sign_proof(proof: Proof, key: SigningKey) -> Signed:
+    """Sign what was recorded."""
+    return sign(PROOF, proof, key_id=key.id, key=key.private)
+
+
+def sign_approval(approval: Approval, key: SigningKey) -> Signed:
+    """Sign a yes."""
+    return sign(APPROVAL, approval, key_id=key.id, key=key.private)
+
+
+def read_proof(signed: Signed) -> Proof:
+    """What a document says, if it is a proof; whether to believe it is `standing`'s.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    return opened(signed, PROOF, Proof)
+
+
+def read_approval(signed: Signed) -> Approval:
+    """The same of an approval."""
+    return opened(signed, APPROVAL, Approval)
+
+
+def read_revocation(signed: Signed) -> Revocation:
+    """The same of a revocation."""
+    return opened(signed, REVOCATION, Revocation)
