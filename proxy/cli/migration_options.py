@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from proxy.errors import ConfigError
+from proxy.migration_settings import BOOKKEEPING
 from proxy.migrations.keys import read_keys, read_private
 from proxy.migrations.schema import Scope
 from proxy.migrations.standing import Source, Trust
@@ -31,6 +32,24 @@ Config = Annotated[
         envvar="PGWARDEN_CONFIG",
         metavar="FILE",
         help="Settings of `pgwarden serve`, with a section `migrations`.",
+    ),
+]
+OptionalConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="PGWARDEN_CONFIG",
+        metavar="FILE",
+        help="Settings of `pgwarden serve`; without them, --dsn-env and --schema.",
+    ),
+]
+Schemas = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--schema",
+        metavar="NAME",
+        help="Over this one instead of `migrations.schemas`. Repeatable.",
     ),
 ]
 DsnEnv = Annotated[
@@ -109,14 +128,18 @@ def sources_of(settings: MigrationSettings) -> tuple[Source, ...]:
     )
 
 
-def scope_of(settings: MigrationSettings) -> Scope:
+def scope_of(
+    settings: MigrationSettings | None, schemas: list[str] | None = None
+) -> Scope:
     """What a schema digest is of.
 
     Raises:
-        ConfigError: a schema that is none of the team's.
+        ConfigError: a schema that is none of the team's, or nothing names one.
     """
+    if settings is None:
+        return Scope.of(schemas or [], bookkeeping=BOOKKEEPING)
     return Scope.of(
-        settings.schemas,
+        schemas or settings.schemas,
         bookkeeping=settings.bookkeeping,
         privileges=settings.privileges,
     )

@@ -42,18 +42,20 @@ def digest_(
     is_objects: Annotated[
         bool, typer.Option("--objects", help="Each object's digest, too.")
     ] = False,
+    schemas: options.Schemas = None,
     is_json: options.Json = False,
-    config: options.Config,
+    config: options.OptionalConfig = None,
 ) -> None:
     """Print the digest of a database's schema, over the schemas of the settings.
 
     The same for the same DDL on every major of Postgres. Asks in one read-only
     transaction.
 
-    Example: pgwarden migration digest shop -c pgwarden.yaml
+    Examples: pgwarden migration digest shop -c pgwarden.yaml; pgwarden migration digest
+    shop --dsn-env STAGING_URL --schema public
     """
-    _, section = options.settings_of(config)
-    found = asked(database, config, dsn_env, options.scope_of(section))
+    section = None if config is None else options.settings_of(config)[1]
+    found = asked(database, config, dsn_env, options.scope_of(section, schemas))
     objects = object_digests(found)
     if is_json:
         values = {

@@ -39,6 +39,7 @@ def as_json(entry: Entry, its: Standing, *, is_whole: bool = False) -> dict[str,
         "reasons": list(its.reasons),
         "serves": list(its.serves),
         "approvals": [to_builtins(each) for each in its.approvals],
+        "uses": [to_builtins(each) for each in entry.uses],
         "key": entry.signed.key,
     }
     if proof is not None:
@@ -106,6 +107,10 @@ def _facts(entry: Entry, its: Standing, proof: Proof | None) -> list[tuple[str, 
     found += [
         ("approved by", f"{each.by} at {each.at.isoformat()} {each.note}".strip())
         for each in its.approvals
+    ]
+    found += [
+        ("run here", f"{each.step} in {each.database} at {each.at.isoformat()}")
+        for each in entry.uses
     ]
     return found + ([("note", proof.note)] if proof.note else [])
 

@@ -18,14 +18,19 @@ from proxy.migrations.proof import (
     APPROVAL,
     PROOF,
     REVOCATION,
+    USE,
     Revocation,
+    Usage,
+    Used,
+    is_spent,
     read_approval,
     read_proof,
     read_revocation,
+    read_usage,
 )
 from proxy.migrations.schema import Snapshot
 from proxy.migrations.schema_digest import digest
-from proxy.migrations.signed import Signed, decoded, encoded, unsigned
+from proxy.migrations.signed import Signed, changed_fields, decoded, encoded, unsigned
 from proxy.migrations.standing import Entry, standing, troubles
 from proxy.store import proofs as store
 from proxy.store.proofs import Row
@@ -71,6 +76,8 @@ def about_of(signed: Signed) -> str:
             return read_approval(signed).proof
         case "revocation":
             return read_revocation(signed).proof
+        case "use":
+            return read_usage(signed).proof
         case _:
             raise ConfigError(f'"{signed.kind:.40}" is no kind of document of ours')
 
@@ -78,6 +85,26 @@ def about_of(signed: Signed) -> str:
 def unsigned_revocation(revocation: Revocation) -> Signed:
     """A revocation where no key is at hand, as in production: it counts as well."""
     return unsigned(REVOCATION, revocation)
+
+
+async def add_usage(connection: AsyncConnection, usage: Usage) -> None:
+    """Write down how far a run has come that a proof let pass.
+
+    In one change of the store (`Store.changing`), so that of two runs at once one is
+    refused.
+
+    Raises:
+        ConfigError: the run begins, and the proof has been used in this database.
+    """
+    found, problems = await entries(connection, (usage.proof,))
+    if problems or not found:
+        raise ConfigError("the proof and what was said of it can't be read")
+    if usage.step is Used.BEGUN and is_spent(found[0].uses, usage.database):
+        raise ConfigError(
+            f'proof {usage.proof[:SHOWN_ID]} was used in "{usage.database}" already',
+            hint="a proof is good for one run in each database; record it anew",
+        )
+    await add(connection, unsigned(USE, usage))
 
 
 async def entries(
@@ -104,7 +131,8 @@ async def entries(
             if proof_id in broken and not revocations:
                 revocations = (Signed(REVOCATION, {}, {}, "", ""),)
             approvals = tuple(kinds.get(APPROVAL, []))
-            found.append(Entry(signed, approvals, revocations))
+            uses = tuple(map(read_usage, kinds.get(USE, [])))
+            found.append(Entry(signed, approvals, revocations, uses))
     return found, problems
 
 
@@ -140,13 +168,21 @@ async def find(connection: AsyncConnection, prefix: str) -> Entry:
 async def counting(
     connection: AsyncConnection, trust: Trust, *, database: str, now: datetime
 ) -> list[tuple[Entry, Standing]]:
-    """The proofs that let a migration pass in this database now, oldest first."""
-    found, _ = await entries(connection)
+    """The proofs that let a migration pass in this database now, oldest first.
+
+    None that was used here already.
+
+    Raises:
+        ConfigError: a row of the ledger can't be read: it may be a use or a revocation.
+    """
+    found, problems = await entries(connection)
+    if problems:
+        raise ConfigError("\n".join(problems), hint="pgwarden migration verify")
     standings = [(entry, standing(entry, trust, now)) for entry in found]
     return [
         (entry, its)
         for entry, its in standings
-        if its.counts and database in its.serves
+        if its.counts and database in its.serves and not is_spent(entry.uses, database)
     ]
 
 
@@ -163,7 +199,9 @@ async def verified(
         except ConfigError as error:
             problems.append(f"{name}: {error.message}")
             continue
-        if signed.kind == REVOCATION and not signed.key:
+        if signed.kind in {REVOCATION, USE} and not signed.key:
+            wrong = changed_fields(signed)
+            problems += [f'{name}: field "{each}" was changed' for each in wrong]
             continue
         problems += [f"{name}: {each}" for each in troubles(signed, keys)]
     for digest_ in await store.digests(connection):

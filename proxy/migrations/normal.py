@@ -10,7 +10,8 @@ is taken out of the tree. Pure. What is done, and why:
 - `(ARRAY['a'::varchar])::text[]` is `ARRAY[('a'::varchar)::text]` once it has been
   dumped and restored: a cast of an array in brackets is moved to its elements.
 
-A text that can't be read stands for itself. Next: `proxy.migrations.schema_digest`.
+A text that can't be read, or nests too deep, stands for itself.
+Next: `proxy.migrations.schema_digest`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ _OWN_LEVEL: Final = (
     "limitOffset",
 )
 """Where a SELECT names columns of its own FROM."""
+MAX_DEPTH: Final = 400
+"""Levels of a tree: a chain of 200 operators. A fixed number, well below the depth at
+which Python gives up, for that depends on who is asking."""
 _encode: Final = json.Encoder(order="sorted").encode
 
 
@@ -88,9 +92,26 @@ def _read(text: str) -> dict[str, Any] | None:
         return None
     try:
         found = statements(parse(text))
-    except (ParseTroubleError, UnicodeError):
+    except (ParseTroubleError, UnicodeError, RecursionError):
         return None
-    return found[0]["stmt"] if len(found) == 1 else None
+    if len(found) != 1 or _is_deep(found[0]["stmt"]):
+        return None
+    tree: dict[str, Any] = found[0]["stmt"]
+    return tree
+
+
+def _is_deep(tree: Any) -> bool:  # noqa: ANN401 - JSON
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for node in level
+            if isinstance(node, dict | list)
+            for inner in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _form(tree: Any, text: str, *, is_whole: bool) -> bytes:  # noqa: ANN401 - JSON
@@ -106,13 +127,18 @@ def _at(tree: Any, *keys: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _without_places(node: Any) -> Any:  # noqa: ANN401 - JSON
+    # Loops, because a comprehension would take a second frame for each level.
     if isinstance(node, list):
-        return [_without_places(each) for each in node]
+        items = []
+        for each in node:
+            items.append(_without_places(each))  # noqa: PERF401 - see above
+        return items
     if not isinstance(node, dict):
         return node
-    plain = {
-        key: _without_places(value) for key, value in node.items() if key not in _PLACES
-    }
+    plain = {}
+    for key, value in node.items():
+        if key not in _PLACES:
+            plain[key] = _without_places(value)
     cast = plain.get("TypeCast")
     return plain if cast is None else _cast_of_elements(plain, cast)
 

@@ -19,11 +19,14 @@ from proxy.migrations.signed import Signed, opened, sign
 from proxy.migrations.varying import Varying  # noqa: TC001  (read back by msgspec)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.migrations.keys import SigningKey
 
 PROOF: Final = "proof"
 APPROVAL: Final = "approval"
 REVOCATION: Final = "revocation"
+USE: Final = "use"
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
 SHOWN_LENGTH: Final = 4_000
@@ -157,6 +160,37 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     note: str = ""
 
 
+class Used(StrEnum):
+    """How far a use of a proof has come."""
+
+    BEGUN = "begun"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    PARTIAL = "partial"
+    """It failed, and some of it stays: what is to be done, a person has to say."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One word on a run that a proof let pass. Unsigned: production has no key.
+
+    Attributes:
+        proof: its id.
+        database: where, as it is called here.
+        run: random, the same in all words on one run.
+        step: how far it came.
+        identity: whose run it is.
+        at: when this was written down.
+    """
+
+    v: Literal[1] = 1
+    proof: str
+    database: str
+    run: str
+    step: Used
+    identity: str
+    at: Moment
+
+
 def sign_proof(proof: Proof, key: SigningKey) -> Signed:
     """Sign what was recorded."""
     return sign(PROOF, proof, key_id=key.id, key=key.private)
@@ -184,3 +218,25 @@ def read_approval(signed: Signed) -> Approval:
 def read_revocation(signed: Signed) -> Revocation:
     """The same of a revocation."""
     return opened(signed, REVOCATION, Revocation)
+
+
+def read_usage(signed: Signed) -> Usage:
+    """The same of a use."""
+    return opened(signed, USE, Usage)
+
+
+def is_spent(uses: Iterable[Usage], database: str) -> bool:
+    """Whether a proof has been used in this database, so that it lets nothing pass.
+
+    A migration that only changes data leaves the schema as it was, and would else pass
+    again and again. Only a run that was rolled back as a whole leaves it unspent; one
+    that has not ended, or whose end nobody saw, does not.
+    """
+    steps: dict[str, set[Used]] = {}
+    for use in uses:
+        if use.database == database:
+            steps.setdefault(use.run, set()).add(use.step)
+    ended = {Used.BEGUN, Used.ROLLED_BACK}
+    return any(
+        Used.ROLLED_BACK not in its or not its <= ended for its in steps.values()
+    )

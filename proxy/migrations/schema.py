@@ -32,8 +32,24 @@ _QUERIES: Final = (*schema_relations.ALL, *schema_code.ALL, *schema_operators.AL
 _BOOKKEEPING_KINDS: Final = frozenset(
     {"table", "column", "constraint", "index", "sequence", "privileges"}
 )
-"""What is not looked at of a tool's own table. Its triggers, rules and policies are:
-they would run code in a migration's session."""
+"""What is not looked at of a tool's own table, unless it calls code of the database's
+own. Its triggers, rules and policies always are: each migration would run them."""
+_CALLS: Final = frozenset(
+    {
+        "type",
+        "default",
+        "generation",
+        "check",
+        "references",
+        "keys",
+        "predicate",
+        "operator_classes",
+        "operators",
+    }
+)
+"""Attributes through which a row that is written may run something."""
+_LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
+_BUILT_IN: Final = '"pg_catalog".'
 MAX_SCHEMAS: Final = 200
 _SIMPLE: Final = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -98,6 +114,7 @@ async def read(session: Asker, scope: Scope) -> Snapshot:
     """Ask the server of this session, which must be in no transaction.
 
     Raises:
+        ConfigError: what it said has two objects of one name.
         Exception: whatever the session raises when a query of ours fails.
     """
     await session.ask(BEGIN)
@@ -138,9 +155,13 @@ def _objects(
     for row in rows:
         kind, parts = row.pop("kind"), row.pop("parts")
         place = (row.pop("class", ""), row.pop("oid", 0), row.pop("sub", 0))
-        if kind in _BOOKKEEPING_KINDS and _is_of(ours, kind, parts, row):
+        is_tools = kind in _BOOKKEEPING_KINDS and _is_of(ours, kind, parts, row)
+        if is_tools and not _calls_own_code(row):
             continue
         name = object_name(kind, parts, row.pop("signature", None))
+        if name in found:
+            # One would hide the other; no catalog that we know of has two.
+            raise ConfigError(f"the catalog has {name} twice, so it has no digest")
         comment = comments.get(place)
         found[name] = {
             key: value for key, value in {**row, "comment": comment}.items() if value
@@ -153,6 +174,20 @@ def _is_of(tables: set[str], kind: str, parts: list[str], row: dict[str, Any]) -
         parts = parts[1:]
     table = row["table"] if kind in {"index", "sequence"} else _quoted(*parts[:2])
     return table in tables or (kind == "sequence" and _quoted(*parts[:2]) in tables)
+
+
+def _calls_own_code(row: dict[str, Any]) -> bool:
+    """Whether a column, constraint or index names anything outside pg_catalog.
+
+    Every name is quoted, and qualified unless it is Postgres' own, so a dot behind a
+    quote is enough to look for; in a literal it is the sequence of a nextval.
+    """
+    for key in _CALLS:
+        value = row.get(key) or ""
+        for text in [value] if isinstance(value, str) else value:
+            if '".' in _LITERAL.sub("", text).replace(_BUILT_IN, ""):
+                return True
+    return False
 
 
 def _quoted(*parts: str) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from proxy.migrations.keys import KeyDocument, Use
+    from proxy.migrations.proof import Usage
     from proxy.migrations.signed import Signed
 
 AHEAD: Final = timedelta(minutes=5)
@@ -87,11 +88,13 @@ class Entry:
         signed: the proof.
         approvals: documents that approve it.
         revocations: documents that revoke it; they need no signature.
+        uses: what was written down of the runs here that it let pass.
     """
 
     signed: Signed
     approvals: tuple[Signed, ...] = ()
     revocations: tuple[Signed, ...] = ()
+    uses: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from proxy.errors import DENIED, SYNTAX_ERROR
 from proxy.migrations.framing import framed
 from proxy.migrations.normal import same_tree
 from proxy.sql.facts import Trouble
-from proxy.sql.parse import ParseTroubleError, parse, statements
+from proxy.sql.parse import TOO_COMPLEX, ParseTroubleError, parse, statements
 from proxy.sql.prescan import trouble_with
 from proxy.sql.redact import spans
 
@@ -83,6 +83,8 @@ def split(text: bytes) -> tuple[bytes, ...]:
         raise StatementError(Trouble(SYNTAX_ERROR, message)) from None
     except ParseTroubleError as error:
         raise StatementError(error.trouble) from None
+    except RecursionError:
+        raise StatementError(TOO_COMPLEX) from None
     pieces = []
     for raw in found:
         start, length = raw.get("stmt_location", 0), raw.get("stmt_len", 0)

@@ -24,7 +24,7 @@ from proxy.migrations.statement import (
     value_form,
 )
 from proxy.sql.facts import Trouble
-from proxy.sql.parse import ParseTroubleError, parse, statements
+from proxy.sql.parse import TOO_COMPLEX, ParseTroubleError, parse, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +162,8 @@ def _written(text: bytes) -> tuple[list[_Literal], set[int]]:
         found = statements(parse(text.decode()))
     except ParseTroubleError as error:
         raise StatementError(error.trouble) from None
+    except RecursionError:
+        raise StatementError(TOO_COMPLEX) from None
     if len(found) != 1:
         raise _refused("it is not one statement")
     tree = found[0]["stmt"]
@@ -207,16 +209,17 @@ def _literal(text: bytes, const: dict[str, Any]) -> _Literal | None:
     return _Literal(match.start(1), match.end(1), match[1])
 
 
-def _parameters(node: Any) -> Iterator[int]:  # noqa: ANN401 - JSON
-    if isinstance(node, list):
-        for each in node:
-            yield from _parameters(each)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if key == "ParamRef":
-                yield value.get("number", 0)
-            else:
-                yield from _parameters(value)
+def _parameters(tree: Any) -> Iterator[int]:  # noqa: ANN401 - JSON
+    """The number of each `$n` in a tree, as often as it is there."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            if "ParamRef" in node:
+                yield node["ParamRef"].get("number", 0)
+            waiting += node.values()
 
 
 def _refused(why: str) -> StatementError:

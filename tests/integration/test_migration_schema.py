@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from proxy.cli.migration import migration_app
+from proxy.errors import ConfigError
 from tests.fix_postgres import run
-from tests.unit.cli.test_migration_ledger import STAGING, Place
+from tests.unit.cli.test_migration_ledger import RUN, STAGING, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,10 @@ def test_two_databases_are_compared(place: Place, postgres17: Cluster) -> None:
     first = place.json("digest", "one", "--dsn-env", "ONE_URL")
     second = place.json("digest", "two", "--dsn-env", "TWO_URL")
     assert first["digest"] == second["digest"]
+    by_url = ["digest", "one", "--dsn-env", "ONE_URL", "--schema", "public", "--json"]
+    ran = RUN.invoke(migration_app, by_url)
+    assert json.loads(ran.stdout) == first
+    assert isinstance(RUN.invoke(migration_app, by_url[:4]).exception, ConfigError)
     assert first["objects"] == second["objects"]
     other = ("--other-dsn-env", "TWO_URL")
     assert drift(place, *other)[0] == 0

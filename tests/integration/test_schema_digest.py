@@ -351,6 +351,39 @@ def test_a_trigger_on_a_tools_own_table_is_seen(postgres17: Cluster) -> None:
     assert found.change == "unexpected"
 
 
+SLY = [
+    "ALTER TABLE app._prisma_migrations ALTER checksum SET DEFAULT app.evil()",
+    "ALTER TABLE app._prisma_migrations ADD CHECK (app.evil() <> id)",
+    "ALTER TABLE app._prisma_migrations ADD g text GENERATED ALWAYS AS (app.evil()) "
+    "STORED",
+    "CREATE INDEX ON app._prisma_migrations ((app.evil() || id))",
+    "CREATE INDEX ON app._prisma_migrations (id) WHERE app.evil() = 'x'",
+    "CREATE DOMAIN app.sly AS text CHECK (VALUE <> app.evil()); "
+    "ALTER TABLE app._prisma_migrations ADD s app.sly",
+    "ALTER TABLE app._prisma_migrations ADD CHECK (id OPERATOR(app.====) checksum)",
+]
+
+
+def test_code_that_hangs_on_a_tools_own_table_is_seen(postgres17: Cluster) -> None:
+    script = f"""{EVERYTHING};
+        CREATE FUNCTION app.evil() RETURNS text LANGUAGE sql IMMUTABLE
+            AS $$ SELECT 'x' $$;
+        CREATE FUNCTION app.evil(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE
+            AS $$ SELECT true $$;
+        CREATE OPERATOR app.==== (leftarg = text, rightarg = text, function = app.evil);
+        CREATE SEQUENCE app.s;
+        ALTER TABLE app._prisma_migrations ADD n int DEFAULT nextval('app.s'),
+            ADD at timestamptz DEFAULT now()"""
+    with database(postgres17, "sly_code", script) as dsn:
+        first = snapshot(dsn)
+        assert not [each for each in first.objects if "_prisma_migrations" in each]
+        digests = [digest(first)]
+        for change in SLY:
+            run(dsn, change)
+            digests.append(digest(snapshot(dsn)))
+    assert len(set(digests)) == len(digests)
+
+
 def test_grants_count_where_the_scope_says_so(postgres17: Cluster) -> None:
     grants = [
         "GRANT SELECT ON app.customer TO PUBLIC",

@@ -71,6 +71,19 @@ def test_what_cannot_be_read_stands_for_itself() -> None:
         assert normal.query(text).startswith(b"text\0")
 
 
+def test_how_deep_is_read_does_not_depend_on_who_asks() -> None:
+    def asked(frames: int, text: str) -> bytes:
+        return asked(frames - 1, text) if frames else normal.expression(text)
+
+    for terms in (50, 180, 220, 300, 450, 600, 5_000, 50_000):
+        text = " || ".join(["a"] * terms)
+        form = normal.expression(text)
+        assert form == asked(300, text)
+        assert form.startswith(b"tree" if terms < 200 else b"text")
+    many = " AND ".join(f"a <> {n}" for n in range(5_000))
+    assert normal.expression(many).startswith(b"tree")
+
+
 def test_a_text_can_t_pass_for_a_tree() -> None:
     tree = normal.query("SELECT 1")
     assert normal.query(tree.decode()[5:]) != tree

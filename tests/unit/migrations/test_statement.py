@@ -109,6 +109,12 @@ def test_what_cannot_be_read_is_refused(text: bytes) -> None:
         split(text)
 
 
+def test_what_nests_too_deep_is_refused() -> None:
+    for depth in (2_000, 100_000):
+        with pytest.raises(StatementError):
+            split(b"SELECT " + b"a || " * depth + b"a")
+
+
 VALUES = [
     (),
     (BindValue(None),),
