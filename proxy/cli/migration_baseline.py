@@ -19,6 +19,7 @@ from proxy.cli.output import counted, output
 from proxy.cli.roster import by as changed_by
 from proxy.errors import ConfigError
 from proxy.migrations import ledger
+from proxy.migrations.configured import scope_of, signing_key_of
 from proxy.migrations.history import HISTORIES, applied
 from proxy.migrations.proof import Origin, Outcome, Proof, sign_proof
 from proxy.migrations.schema_digest import digest
@@ -63,8 +64,8 @@ def baseline(
     Example: pgwarden migration baseline shop --tool prisma --dsn-env PRODUCTION_URL
     """
     settings, section = options.settings_of(config)
-    store, key = options.ledger_of(settings), options.signing_key_of(section)
-    found = asked(database, config, dsn_env, options.scope_of(section))
+    store, key = options.ledger_of(settings), signing_key_of(section)
+    found = asked(database, config, dsn_env, scope_of(section))
     history = _history(database, config, dsn_env, tool=tool, schema=schema)
     now, its = datetime.now(UTC), digest(found)
     for each in history:

@@ -18,6 +18,7 @@ from proxy.cli.output import output
 from proxy.cli.roster import by as changed_by
 from proxy.errors import ConfigError
 from proxy.migrations import ledger
+from proxy.migrations.configured import signing_key_of, trust_of
 from proxy.migrations.proof import Approval, Revocation, sign_approval
 from proxy.migrations.standing import State, standing
 from proxy.server.store_now import ask_now
@@ -45,7 +46,7 @@ def list_(
     Example: pgwarden migration list --state approved
     """
     settings, section = options.settings_of(config)
-    trust, now = options.trust_of(section), datetime.now(UTC)
+    trust, now = trust_of(section), datetime.now(UTC)
     found, problems = _entries(options.ledger_of(settings))
     rows = [(each, standing(each, trust, now)) for each in found]
     if state is not None:
@@ -67,7 +68,7 @@ def show(
     """Show one proof: what ran, what it changed, and what is against it."""
     settings, section = options.settings_of(config)
     entry = _found(options.ledger_of(settings), proof)
-    its = standing(entry, options.trust_of(section), datetime.now(UTC))
+    its = standing(entry, trust_of(section), datetime.now(UTC))
     if is_json:
         whole = as_json(entry, its, is_whole=True)
         typer.echo(json.dumps(whole, indent=2, ensure_ascii=False))
@@ -91,8 +92,8 @@ def approve(
     Example: pgwarden migration approve 3f9a12 --by "$GITHUB_ACTOR" --yes
     """
     settings, section = options.settings_of(config)
-    store, trust = options.ledger_of(settings), options.trust_of(section)
-    key = options.signing_key_of(section)
+    store, trust = options.ledger_of(settings), trust_of(section)
+    key = signing_key_of(section)
     entry, now = _found(store, proof), datetime.now(UTC)
     who = by or changed_by("", "").actor
     said = _believed(entry, trust, now)

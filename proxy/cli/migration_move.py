@@ -18,6 +18,7 @@ from proxy.cli.output import counted, output
 from proxy.cli.roster import by as changed_by
 from proxy.errors import ConfigError, reason_of
 from proxy.migrations import bundle, ledger
+from proxy.migrations.configured import signing_key_of, trust_of
 from proxy.migrations.proof import PROOF
 from proxy.migrations.standing import Entry, State, standing
 from proxy.server.store_now import ask_now
@@ -47,7 +48,7 @@ def export(
     Example: pgwarden migration export shop.ledger 3f9a12
     """
     settings, section = options.settings_of(config)
-    key = options.signing_key_of(section)
+    key = signing_key_of(section)
 
     async def work(store: Store) -> tuple[list[Entry], dict[str, bytes]]:
         async with store.reading() as connection:
@@ -86,7 +87,7 @@ def import_(
     settings take proofs from. What is there already stays as it is.
     """
     settings, section = options.settings_of(config)
-    store, trust = options.ledger_of(settings), options.trust_of(section)
+    store, trust = options.ledger_of(settings), trust_of(section)
     found = bundle.read(_bytes(source), trust.keys)
     problems = list(found.problems) or _foreign(found, trust)
     if problems:
@@ -124,7 +125,7 @@ def verify(
     Exit status 0: all is as it was signed. 1: something is not.
     """
     settings, section = options.settings_of(config)
-    trust = options.trust_of(section)
+    trust = trust_of(section)
     if source is not None:
         found = bundle.read(_bytes(source), trust.keys)
         count, problems = len(found.documents), list(found.problems)

@@ -1,4 +1,4 @@
-"""What the commands of the ledger share: options, settings, keys, and the store.
+"""What the commands of the ledger share: options, settings, and the store.
 
 Next: `proxy.cli.migration_ledger`.
 """
@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from proxy.errors import ConfigError
-from proxy.migration_settings import BOOKKEEPING
-from proxy.migrations.keys import read_keys, read_private
-from proxy.migrations.schema import Scope
-from proxy.migrations.standing import Source, Trust
 from proxy.settings import load_settings
 
 if TYPE_CHECKING:
     from proxy.migration_settings import MigrationSettings
-    from proxy.migrations.keys import SigningKey
     from proxy.settings import Settings
     from proxy.store_settings import StoreSettings
 
@@ -104,56 +99,3 @@ def ledger_of(settings: Settings) -> StoreSettings:
             hint='add "store: {url: ...}"',
         )
     return settings.store
-
-
-def trust_of(settings: MigrationSettings) -> Trust:
-    """What is believed here.
-
-    Raises:
-        ConfigError: the public keys can't be read.
-    """
-    return Trust(
-        keys=read_keys(settings.keys),
-        environment=settings.environment,
-        sources=sources_of(settings),
-        approvals=settings.approvals,
-    )
-
-
-def sources_of(settings: MigrationSettings) -> tuple[Source, ...]:
-    """Where proofs may come from."""
-    return tuple(
-        Source(each.environment, each.database, each.serves or each.database)
-        for each in settings.accept
-    )
-
-
-def scope_of(
-    settings: MigrationSettings | None, schemas: list[str] | None = None
-) -> Scope:
-    """What a schema digest is of.
-
-    Raises:
-        ConfigError: a schema that is none of the team's, or nothing names one.
-    """
-    if settings is None:
-        return Scope.of(schemas or [], bookkeeping=BOOKKEEPING)
-    return Scope.of(
-        schemas or settings.schemas,
-        bookkeeping=settings.bookkeeping,
-        privileges=settings.privileges,
-    )
-
-
-def signing_key_of(settings: MigrationSettings) -> SigningKey:
-    """The private key.
-
-    Raises:
-        ConfigError: there is none here, or it can't be read.
-    """
-    if settings.signing_key is None:
-        raise ConfigError(
-            "there is no signing key here, so nothing can be signed",
-            hint='it is where staging is recorded: "migrations.signing_key"',
-        )
-    return read_private(settings.signing_key)

@@ -18,6 +18,7 @@ from proxy.cli.migration_show import difference_json, show_difference
 from proxy.cli.output import counted, output
 from proxy.errors import ConfigError
 from proxy.migrations import ledger
+from proxy.migrations.configured import scope_of, trust_of
 from proxy.migrations.proof import Outcome, read_proof
 from proxy.migrations.schema import read
 from proxy.migrations.schema_digest import differences, digest, object_digests
@@ -55,7 +56,7 @@ def digest_(
     shop --dsn-env STAGING_URL --schema public
     """
     section = None if config is None else options.settings_of(config)[1]
-    found = asked(database, config, dsn_env, options.scope_of(section, schemas))
+    found = asked(database, config, dsn_env, scope_of(section, schemas))
     objects = object_digests(found)
     if is_json:
         values = {
@@ -101,7 +102,7 @@ def drift(
     --other-dsn-env STAGING_URL
     """
     settings, section = options.settings_of(config)
-    scope = options.scope_of(section)
+    scope = scope_of(section)
     found = asked(database, config, dsn_env, scope)
     if other_dsn_env is not None:
         expected = asked("", None, other_dsn_env, scope)
@@ -109,7 +110,7 @@ def drift(
     else:
         expected, told = _proven(
             options.ledger_of(settings),
-            options.trust_of(section),
+            trust_of(section),
             database,
             against,
             found,

@@ -16,7 +16,9 @@ import msgspec
 
 from proxy.migrations.schema import Scope  # noqa: TC001  (read back by msgspec)
 from proxy.migrations.signed import Signed, opened, sign
-from proxy.migrations.varying import Varying  # noqa: TC001  (read back by msgspec)
+from proxy.migrations.statement import Sent, StatementError, fingerprint
+from proxy.migrations.varying import Varying, template
+from proxy.sql.analyse import analyse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,6 +191,23 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     step: Used
     identity: str
     at: Moment
+
+
+def fits(proven: ProvenStatement, sent: Sent) -> bool:
+    """Whether a statement is the one that was proven, by its text and its values."""
+    try:
+        found = template(sent, proven.varying) if proven.varying else fingerprint(sent)
+    except StatementError:
+        return False
+    return found == proven.sha256
+
+
+def shown(text: bytes) -> str:
+    """The beginning of a statement for people, as the audit log would record it."""
+    recorded = analyse(text).recorded_text
+    if len(recorded) <= SHOWN_LENGTH:
+        return recorded
+    return f"{recorded[:SHOWN_LENGTH]} ..."
 
 
 def sign_proof(proof: Proof, key: SigningKey) -> Signed:

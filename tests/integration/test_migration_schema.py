@@ -114,6 +114,29 @@ def test_a_baseline_is_seen_signed_and_held_against_production(
     assert "no proof that is believed here" in error.message
 
 
+def test_it_is_asked_with_the_login_of_the_settings(
+    place: Place, postgres17: Cluster
+) -> None:
+    """As `catalog export`: pgwarden's own way to the upstream; any login will do."""
+    password = place.folder / "password"
+    password.write_text("r-s3cret")
+    password.chmod(0o600)
+    run(postgres17.dsn(), "CREATE ROLE only_connects LOGIN PASSWORD 'r-s3cret'")
+    upstream = (
+        f"{{host: 127.0.0.1, port: {postgres17.port}, tls: {{mode: disable}}, logins: "
+        "{reader: {user: only_connects, password_file: password}, migrator: {user: m}}}"
+    )
+    text = place.config.read_text()
+    start, end = text.index("upstream:"), text.index("migrations:")
+    try:
+        place.config.write_text(f"{text[:start]}upstream: {upstream}\n{text[end:]}")
+        found = place.json("digest", "one")
+        assert found == place.json("digest", "one", "--dsn-env", "ONE_URL")
+        assert "does not exist" in place.wrong("digest", "nowhere").message
+    finally:
+        run(postgres17.dsn(), "DROP ROLE only_connects")
+
+
 def test_what_can_t_be_asked_is_told_in_a_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
