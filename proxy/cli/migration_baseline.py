@@ -97,7 +97,9 @@ def baseline(
         note=note,
     )
     signed = sign_proof(proof, key)
-    change = changed_by("migration.baseline", database, proof=signed.id, digest=its)
+    change = changed_by(
+        "migration.baseline", signed.id, person=proof.identity, database=database
+    )
 
     async def work(opened: Store) -> None:
         async with opened.changing(change) as connection:

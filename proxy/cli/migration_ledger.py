@@ -111,7 +111,9 @@ def approve(
         ),
         key,
     )
-    change = changed_by("migration.approve", said.name, proof=entry.signed.id, by=who)
+    change = changed_by(
+        "migration.approve", entry.signed.id, person=who, migration=said.name, note=note
+    )
 
     async def work(opened: Store) -> Entry:
         async with opened.changing(change) as connection:
@@ -142,7 +144,7 @@ def revoke(
     revocation = Revocation(
         proof=entry.signed.id, by=who, at=datetime.now(UTC), note=note
     )
-    change = changed_by("migration.revoke", entry.signed.id, by=who, note=note)
+    change = changed_by("migration.revoke", entry.signed.id, person=who, note=note)
 
     async def work(opened: Store) -> None:
         async with opened.changing(change) as connection:

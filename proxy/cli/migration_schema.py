@@ -115,6 +115,11 @@ def drift(
             against,
             found,
         )
+    if expected.scope != scope:
+        raise ConfigError(
+            f"{told} is of other schemas or bookkeeping tables than the settings name",
+            hint="the two pgwardens need the same, or no proof fits",
+        )
     different = list(differences(expected, found))
     if is_json:
         values = {

@@ -109,6 +109,11 @@ def test_a_baseline_is_seen_signed_and_held_against_production(
     assert {"column public.item.id", "table public.item"} <= {
         each["object"] for each in found["differences"] if each["change"] == "missing"
     }
+    text = place.config.read_text()
+    place.config.write_text(text.replace("keys: keys", "schemas: [other], keys: keys"))
+    error = place.wrong("drift", "one", "--dsn-env", "ONE_URL")
+    assert "is of other schemas" in error.message
+    place.config.write_text(text)
     place.ok("revoke", listed["id"])
     error = place.wrong("drift", "one", "--dsn-env", "ONE_URL")
     assert "no proof that is believed here" in error.message
