@@ -103,6 +103,7 @@ def _facts(entry: Entry, its: Standing, proof: Proof | None) -> list[tuple[str, 
         ("good for", ", ".join(its.serves) or "no database here"),
         ("statements", counted(len(proof.statements), "statement")),
     ]
+    found += [("setting", f"{key} = {each}") for key, each in proof.settings.items()]
     found += [("lock", f"{each.mode} on {each.relation}") for each in proof.locks]
     found += [
         ("approved by", f"{each.by} at {each.at.isoformat()} {each.note}".strip())

@@ -21,7 +21,7 @@ from proxy.migrations.varying import Varying, template
 from proxy.sql.analyse import analyse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from proxy.migrations.keys import SigningKey
 
@@ -33,6 +33,26 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
 SHOWN_LENGTH: Final = 4_000
 """Characters of a statement that a proof keeps for people; the hash has all of it."""
+
+
+SETTINGS: Final = (
+    "check_function_bodies",
+    "client_encoding",
+    "datestyle",
+    "default_table_access_method",
+    "default_tablespace",
+    "default_transaction_isolation",
+    "intervalstyle",
+    "role",
+    "row_security",
+    "search_path",
+    "session_replication_role",
+    "standard_conforming_strings",
+    "timezone",
+    "transform_null_equals",
+)
+"""Settings under which the same text does something else: another table is meant, keys
+are not checked, a string or a time is read in another way."""
 
 
 class Origin(StrEnum):
@@ -105,6 +125,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         statements: without the tool's bookkeeping.
         scope: what the two digests are of.
         before, after: schema digests, in hex.
+        settings: those of `SETTINGS` as they were when the first statement came, by
+            their names in lower case.
         follows: id of the proof of the migration before it in the same transaction,
             between which nobody can look at the schema; then `before` is "", and so is
             the `after` of that one. "" for one that stands by itself.
@@ -131,6 +153,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     after: str
     outcome: Outcome
     sqlstate: str = ""
+    settings: dict[str, str] = {}
     follows: str = ""
     locks: tuple[LockTaken, ...] = ()
     duration_ms: int
@@ -200,6 +223,16 @@ def fits(proven: ProvenStatement, sent: Sent) -> bool:
     except StatementError:
         return False
     return found == proven.sha256
+
+
+def settings_that_differ(proof: Proof, now: Mapping[str, str]) -> list[str]:
+    """Of `SETTINGS`, those that are not as they were; one unknown on one side counts.
+
+    Args:
+        proof: what was recorded.
+        now: the same settings of the session that wants to follow it.
+    """
+    return [name for name in SETTINGS if proof.settings.get(name) != now.get(name)]
 
 
 def shown(text: bytes) -> str:

@@ -114,6 +114,7 @@ def proof(**changed: Any) -> Proof:
         "after": digest(AFTER),
         "outcome": Outcome.COMMITTED,
         "locks": (LockTaken("public.t", "AccessExclusiveLock"),),
+        "settings": {"timezone": "UTC", "search_path": "public"},
         "duration_ms": 17,
         "started_at": NOW - DAY,
         "recorded_at": NOW - DAY,

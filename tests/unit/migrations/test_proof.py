@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.migrations.proof import SHOWN_LENGTH, ProvenStatement, fits, shown
+from proxy.migrations.proof import (
+    SHOWN_LENGTH,
+    ProvenStatement,
+    fits,
+    settings_that_differ,
+    shown,
+)
 from proxy.migrations.statement import BindValue, Sent, fingerprint
 from proxy.migrations.varying import Varying, template
+from tests.unit.migrations.made import proof
 
 TEXT = b"INSERT INTO t (id, n) VALUES ($1, $2)"
 IDS = (
@@ -54,6 +61,19 @@ def test_a_varying_value_fits_and_nothing_else() -> None:
         sent(IDS[1], b"1", text=b"SELECT ("),
     ):
         assert not fits(proven, other)
+
+
+def test_a_session_with_other_settings_is_told() -> None:
+    """The same text means another table, or checks no keys."""
+    same = {"search_path": "public", "timezone": "UTC"}
+    assert settings_that_differ(proof(), same) == []
+    assert settings_that_differ(proof(), {**same, "search_path": "sly, public"}) == [
+        "search_path"
+    ]
+    assert settings_that_differ(
+        proof(), {**same, "session_replication_role": "replica", "role": "dba"}
+    ) == ["role", "session_replication_role"]
+    assert settings_that_differ(proof(), {}) == ["search_path", "timezone"]
 
 
 @pytest.mark.parametrize(
