@@ -17,6 +17,7 @@ from proxy.access_settings import AccessSettings
 from proxy.addresses import Address
 from proxy.errors import ConfigError, reason_of
 from proxy.issuer_settings import IssuerSettings
+from proxy.migration_settings import MigrationSettings
 from proxy.policy.documents import keys_at, validated
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import Loaded, load_yaml
@@ -204,6 +205,7 @@ class Settings(Section):
         "and identities use.",
     )
     upstream: UpstreamSettings
+    migrations: MigrationSettings | None = None
     limits: LimitSettings = LimitSettings()
     proxy_protocol: ProxyProtocolSettings | None = None
     log: LogSettings = LogSettings()

@@ -94,11 +94,20 @@ _PASSWORD = secrets.token_urlsafe(24)
 """Of every superuser here, since their clusters are copies of one."""
 
 
-def new_cluster(binaries_of: Path, *, initdb: bool = False, **settings: str) -> Cluster:
+def new_cluster(binaries_of: Path, **settings: str) -> Cluster:
     """A cluster in a folder of its own, not started; the caller removes `plan.work`.
 
-    Its data is a copy of what `initdb` once made here, unless `initdb` shall run anew.
+    Its data is a copy of what `initdb` once made here.
     """
+    cluster = bare_cluster(binaries_of, **settings)
+    # With owners and modes, which shutil leaves out.
+    pristine = _pristine_data(binaries_of)
+    subprocess.run(["cp", "-a", pristine, cluster.plan.data], check=True)
+    return cluster
+
+
+def bare_cluster(binaries_of: Path, **settings: str) -> Cluster:
+    """The same without data: `start` will run initdb."""
     work = privileges.temporary_folder(
         "pgwarden-test-", privileges.unprivileged_account()
     )
@@ -109,16 +118,13 @@ def new_cluster(binaries_of: Path, *, initdb: bool = False, **settings: str) -> 
         password=_PASSWORD,
         settings=settings,
     )
-    if not initdb:
-        # With owners and modes, which shutil leaves out.
-        subprocess.run(["cp", "-a", _pristine_data(binaries_of), plan.data], check=True)
     return Cluster(plan)
 
 
 @cache
 def _pristine_data(binaries_of: Path) -> Path:
     """What `initdb` makes, once a process: it takes longer than all else of a start."""
-    cluster = new_cluster(binaries_of, initdb=True)
+    cluster = bare_cluster(binaries_of)
     atexit.register(shutil.rmtree, cluster.plan.work, ignore_errors=True)
     with cluster:
         pass

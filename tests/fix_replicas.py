@@ -46,7 +46,7 @@ def pair_of(major: int, clusters: Clusters) -> Iterator[Pair]:
     """Start both; they are gone afterwards."""
     primary = new_cluster(bin_dir(major), wal_level="replica", hot_standby="on")
     primary.start()
-    second = new_cluster(bin_dir(major), initdb=True, hot_standby="on")
+    second = bare_cluster(bin_dir(major), hot_standby="on")
     standby = Cluster(replace(second.plan, password=primary.password))
     try:
         logins = clusters.logins(major)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from proxy.auth.identities import IdentityEntry
 from proxy.auth.secrets import make_secret
 from proxy.errors import ConfigError
-from proxy.store import grants, history, identities, keys, last_uses
+from proxy.store import grants, history, identities, keys, last_uses, proofs
 from proxy.store.engine import Change, Store, StoreUnavailable
 from proxy.store.tables import METADATA
 
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from proxy.store.history import Event
     from proxy.store_settings import StoreSettings
 
-SUBJECTS = (grants.grants, identities.identities, last_uses.last_uses)
+SUBJECTS = (
+    grants.grants,
+    identities.identities,
+    last_uses.last_uses,
+    proofs.proofs,
+    proofs.snapshots,
+)
 """Tables are known to the metadata once their file is imported."""
 ADDED = Change("root@host", "identity.add", "ana", {"role": "developer"})
 
@@ -224,6 +230,36 @@ async def is_what_the_revisions_make(settings: StoreSettings) -> None:
     await store.close()
 
 
+async def only_ever_adds_to_the_ledger(settings: StoreSettings) -> None:
+    """A document once, in the order of coming; a row never changes nor goes."""
+    store = await Store.open(settings)
+    rows = [
+        proofs.Row("a" * 64, "proof", "a" * 64, b"\0one\xff"),
+        proofs.Row("b" * 64, "approval", "a" * 64, b"two"),
+        proofs.Row("c" * 64, "proof", "c" * 64, b""),
+    ]
+    for row in (*rows, rows[0], rows[1]):
+        async with store.changing(ADDED) as connection:
+            is_new = row not in await proofs.read(connection)
+            assert await proofs.add(connection, row) == is_new
+            await proofs.add_snapshot(connection, "d" * 64, b"schema")
+    async with store.reading() as connection:
+        assert await proofs.read(connection) == rows
+        assert await proofs.read(connection, ["a" * 64]) == rows[:2]
+        assert await proofs.starting_with(connection, "ccc") == rows[2:]
+        assert await proofs.starting_with(connection, "%") == []
+        assert await proofs.snapshot(connection, "d" * 64) == b"schema"
+        assert await proofs.digests(connection) == ["d" * 64]
+    for table in ("proofs", "schema_snapshots"):
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET body = body"):
+            with pytest.raises(StoreUnavailable, match="only ever added to"):
+                async with store.changing() as connection:
+                    await connection.execute(text(statement))
+    async with store.reading() as connection:
+        assert await proofs.read(connection) == rows
+    await store.close()
+
+
 SCENARIOS: list[Callable[[StoreSettings], Awaitable[None]]] = [
     keeps_what_is_put_in,
     changes_all_or_nothing,
@@ -234,5 +270,6 @@ SCENARIOS: list[Callable[[StoreSettings], Awaitable[None]]] = [
     refuses_one_broken_row,
     refuses_a_newer_store,
     tells_no_secret_when_it_fails,
+    only_ever_adds_to_the_ledger,
     is_what_the_revisions_make,
 ]

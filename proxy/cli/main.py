@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "identity": "identity_app",
     "login": "login",
     "access": "access_app",
+    "migration": "migration_app",
     "audit": "audit_app",
 }
 """Each command, in the order of the help, and what it is called in its file."""

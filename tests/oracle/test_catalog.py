@@ -18,7 +18,7 @@ from proxy.catalog.load import fingerprint, load
 from proxy.catalog.model import decode, encode
 from proxy.catalog.queries import SETTINGS
 from proxy.catalog.resolve import Resolver
-from proxy.cli.catalog import ByUrl
+from proxy.cli.asking import ByUrl
 from proxy.cli.offline import OfflineSession
 from proxy.policy.documents import load as load_policy
 from proxy.policy.evaluate import Policy
