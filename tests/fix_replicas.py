@@ -15,7 +15,7 @@ import pytest
 
 from proxy.demo import privileges
 from proxy.demo.postgres import Cluster, free_port
-from tests.fix_postgres import bin_dir, furnish, new_cluster, run
+from tests.fix_postgres import bare_cluster, bin_dir, furnish, new_cluster, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
