@@ -29,7 +29,6 @@ COMMANDS: Final = {
     "door": "door_app",
     "check": "check",
     "explain": "explain",
-    "migration": "migration_app",
     "replay": "replay",
     "policy": "policy_app",
     "catalog": "catalog_app",
