@@ -29,6 +29,15 @@ def scan_commands(
         ),
     ] = None,
     *,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Files in a folder that are not read, by their path below it; "
+            "* also fits a slash. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     form: Format = Form.TABLE,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +53,9 @@ def scan_commands(
     Example: pgwarden migration scan .
     """
     try:
-        findings, files = scan(paths or [Path()], datetime.now(UTC).date())
+        findings, files = scan(
+            paths or [Path()], datetime.now(UTC).date(), exclude=exclude or ()
+        )
     except ConfigError as error:
         fail(error)
     status = show(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import subprocess
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
@@ -23,7 +24,7 @@ from proxy.migrations.scan_commands import Danger, dangers
 from proxy.migrations.scan_files import may_hold_scripts, scripts_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
     from pathlib import Path, PurePath
 
@@ -38,15 +39,23 @@ _LEFT_OUT: Final = frozenset(
 )
 
 
-def scan(paths: Iterable[Path], today: date) -> tuple[list[Finding], list[str]]:
+def scan(
+    paths: Iterable[Path], today: date, *, exclude: Sequence[str] = ()
+) -> tuple[list[Finding], list[str]]:
     """What is found in files and folders, and the files that were read.
+
+    Args:
+        paths: what to look at; a file that is named is read in any case.
+        today: by which an annotation's end is judged.
+        exclude: patterns of files in those folders that are not read, by their path
+            below it.
 
     Raises:
         ConfigError: a path is not there, or a file can't be read.
     """
     findings: list[Finding] = []
     files: list[str] = []
-    for path in _files(paths):
+    for path in _files(paths, exclude):
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -113,14 +122,15 @@ def _comment(line: str) -> str:
     return ""
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _files(paths: Iterable[Path], exclude: Sequence[str]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             listed = _tracked(path)
             for each in sorted(path.rglob("*") if listed is None else listed):
-                parts = each.relative_to(path).parts
+                below = each.relative_to(path)
                 if (
-                    _LEFT_OUT.isdisjoint(parts)
+                    _LEFT_OUT.isdisjoint(below.parts)
+                    and not any(fnmatch(below.as_posix(), glob) for glob in exclude)
                     and may_hold_scripts(each)
                     and each.is_file()
                 ):

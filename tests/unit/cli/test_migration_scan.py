@@ -79,9 +79,22 @@ def test_what_is_no_text_is_told_and_what_windows_writes_is_read(
     ]
 
 
-def test_this_repository_has_none() -> None:
-    ran = RUN.invoke(app, [str(ROOT)])
+# What real tools said when they destroyed, and what is known of such commands.
+OWN_DATA = ("--exclude", "tests/transcripts/*", "--exclude", "policies/tools/*")
+
+
+def test_this_repository_has_none_but_in_data_about_them() -> None:
+    ran = RUN.invoke(app, [*OWN_DATA, str(ROOT)])
     assert ran.exit_code == 0, ran.stdout
+
+
+def test_what_is_excluded_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    (tmp_path / "a" / "deep" / "x.sh").write_text(RESET)
+    assert RUN.invoke(app, ["--exclude", "a/*", str(tmp_path)]).exit_code == 0
+    assert RUN.invoke(app, ["--exclude", "b/*", str(tmp_path)]).exit_code == 1
+    named = str(tmp_path / "a" / "deep" / "x.sh")
+    assert RUN.invoke(app, ["--exclude", "*", named]).exit_code == 1
 
 
 # --- what allows a finding ---------------------------------------------------
