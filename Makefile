@@ -11,10 +11,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Which Python makes .venv/: `make setup PYTHON=/path/to/python3.13` overrides the search.
 PYTHON ?=
-# Tests run in parallel; `make test PYTEST_WORKERS=0` runs them in one process.
+# Tests run in parallel, a file in one process, so that what it shares is made once; `make test PYTEST_WORKERS=0` runs all in one.
 PYTEST_WORKERS ?= auto
 PIP := $(BIN)/python -m pip install --quiet --no-compile
-PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 # Tests and demo start hundreds of processes; without bytecode each would compile all that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
