@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct, structs
 
-from proxy.migrations.follower import Candidate, Followed, Follower, Unproven
+from proxy.migrations.follower import Follower
 from proxy.migrations.profile_load import shipped_profiles
 from proxy.migrations.profile_match import Bound
 from proxy.migrations.recogniser import Recogniser, Tools
@@ -24,6 +24,7 @@ from tests.transcripts import page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from proxy.migrations.following import Candidate, Followed, Unproven
     from proxy.sql.facts import Facts
 
 
