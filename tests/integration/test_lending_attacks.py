@@ -405,7 +405,9 @@ def test_with_two_workers(
 ) -> None:
     lent = house(start_proxy, shop, tmp_path, workers=2)
     grant = running(lent)
-    eventually(lambda: all(lent.user_of("dana") != lent.user_of("eve") for _ in "1234"))
+    # So many connections in a row that the other worker has had some, too.
+    reader = lent.user_of("eve")
+    eventually(lambda: all(lent.user_of("dana") != reader for _ in range(20)), 20)
     sessions = [lent.connect("dana") for _ in range(6)]
     for session in sessions:
         session.execute(UPDATE)
