@@ -76,12 +76,15 @@ def real_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealIssuer
     issuer.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def token_guard(
     clusters: Clusters,
     real_issuer: RealIssuer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Guard]:
-    """A pgwarden that takes its tokens; the shared ones take none."""
+    """A pgwarden that takes its tokens; the shared ones take none.
+
+    A file's own: of many refusals within a minute its log tells the first alone.
+    """
     with guarded(clusters, real_issuer, tmp_path_factory.mktemp("tokens")) as found:
         yield found
