@@ -137,5 +137,6 @@ def write_json(
         ],
     }
     path.write_bytes(
-        msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+        msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2)
+        + b"\n"
     )
