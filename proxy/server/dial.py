@@ -252,12 +252,13 @@ class Dialler:
             raise _no_password(problem) from problem
         tries = 1
         while True:
+            began_s = time.monotonic()
             try:
                 dialled = await self._once(place, plan, password, has_others=has_others)
             except UpstreamError as error:
                 if error.sqlstate != WRONG_PASSWORD:
                     raise
-                another = await passwords.after(password, key, where)
+                another = await passwords.after(password, key, where, since_s=began_s)
                 if another is None or tries == MOST_TRIES:
                     raise
                 tries += 1

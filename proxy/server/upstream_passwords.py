@@ -111,11 +111,20 @@ class Passwords:
         # A file that is just being written is empty for a moment.
         return found or kept or ""
 
-    async def after(self, refused: str, key: Key, where: Where) -> str | None:
-        """Another password, now that the database refused this one; None if none."""
+    async def after(
+        self, refused: str, key: Key, where: Where, *, since_s: float | None = None
+    ) -> str | None:
+        """Another password, now that the database refused this one; None if none.
+
+        The same one where another login was let in with it after ours had begun
+        (`since_s`, on the same clock): the role was altered in between.
+        """
         known = self._worked.get((key, self._sources[key].place(where)))
+        is_right_by_now = False
         if known is not None and known.password == refused:
-            known.refused_s = min(known.refused_s, self._clock())
+            is_right_by_now = since_s is not None and known.worked_s > since_s
+            if not is_right_by_now:
+                known.refused_s = min(known.refused_s, self._clock())
         try:
             found = await self._sources[key].read(where, is_stale=True)
         except ConfigError as problem:
@@ -123,6 +132,8 @@ class Passwords:
             found = refused
         if found not in {refused, ""}:
             return found
+        if is_right_by_now:
+            return refused
         kept = self._kept(key, where)
         return kept if kept != refused else None
 
@@ -137,16 +148,17 @@ class Passwords:
         """The database took this one."""
         source = self._sources.get(key)
         if source is not None:
-            self._worked[key, source.place(where)] = _Worked(password)
+            self._worked[key, source.place(where)] = _Worked(password, self._clock())
 
 
 class _Worked:
     """A password that the database took."""
 
-    __slots__ = ("password", "refused_s")
+    __slots__ = ("password", "refused_s", "worked_s")
 
-    def __init__(self, password: str) -> None:
+    def __init__(self, password: str, worked_s: float) -> None:
         self.password = password
+        self.worked_s = worked_s
         self.refused_s = float("inf")
 
 

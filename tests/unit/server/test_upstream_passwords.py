@@ -77,6 +77,21 @@ async def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
     assert await passwords.after("new", KEY, HERE) is None
 
 
+async def test_what_was_refused_a_moment_before_it_was_right_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    """One login is refused, the role is altered, another is let in; then ours asks."""
+    file = tmp_path / "password"
+    file.write_text("new\n")
+    clock = Clock()
+    passwords = made(UpstreamLogin(user="r", password_file=file), clock=clock)
+    began_s = clock.now
+    clock.now += 1
+    passwords.worked("new", KEY, HERE)
+    assert await passwords.after("new", KEY, HERE, since_s=began_s) == "new"
+    assert await passwords.after("new", KEY, HERE, since_s=clock.now) is None
+
+
 async def test_a_file_that_is_just_being_replaced(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("right\n")
