@@ -119,17 +119,18 @@ class Passwords:
         The same one where another login was let in with it after ours had begun
         (`since_s`, on the same clock): the role was altered in between.
         """
+        try:
+            found = await self._sources[key].read(where, is_stale=True)
+        except ConfigError as problem:
+            _log.warning("password_not_read", login=key.login, error=problem.message)
+            found = refused
+        # Looked at after the reading: others have logged in meanwhile.
         known = self._worked.get((key, self._sources[key].place(where)))
         is_right_by_now = False
         if known is not None and known.password == refused:
             is_right_by_now = since_s is not None and known.worked_s > since_s
             if not is_right_by_now:
                 known.refused_s = min(known.refused_s, self._clock())
-        try:
-            found = await self._sources[key].read(where, is_stale=True)
-        except ConfigError as problem:
-            _log.warning("password_not_read", login=key.login, error=problem.message)
-            found = refused
         if found not in {refused, ""}:
             return found
         if is_right_by_now:
