@@ -40,8 +40,11 @@ JUDGED_BYTES = 1024
 SEEN = 4096
 """Hashes of texts that came once; one that meets another's place takes it. Only whether
 a verdict is kept hangs on them: it is found by the exact bytes."""
-VERDICTS = 512
+VERDICTS = 256
 """Verdicts by facts in one generation, of which two live."""
+VERDICT_TEXT_BYTES = 1024
+"""Facts of longer texts are not kept: one of 16 KiB may name 4,000 relations, and some
+hundred such are memory that anyone could fill. Texts with values are mostly shorter."""
 _NOTHING_PREPARED: Mapping[str, Facts] = {}
 _COPY_IN: Final = Kind.COPY_IN
 """An enum's attribute costs ten times a global's."""
@@ -227,7 +230,7 @@ class Judge:
             self._looks_at_facts_alone
             and len(statements) == 1
             and not statements[0].names
-            and len(text) <= CACHED_TEXT_BYTES
+            and len(text) <= VERDICT_TEXT_BYTES
         )
 
     def _judge_by_facts(
