@@ -44,6 +44,7 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     policy.Lendable: "A role that is lent",
     policy.Role: "A role",
     policy.RoleLimits: "`limits`",
+    policy.RoleMigrations: "`migrations`",
     policy.Login: "`login`",
     policy.Rule: "A rule",
     policy.When: "`when`",
@@ -69,6 +70,8 @@ _AROUND: Final = {
     "applications": "The session's `application_name` is one of these. A hint only: "
     "clients choose it.",
     "during": "The time is in one of these windows, see below.",
+    "proven": "`true`: the statement is part of a [proven migration](../explanation/"
+    "proven-migrations.md) that all gates let pass. `false`: it is not.",
 }
 
 KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
@@ -164,6 +167,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "read_only": "Postgres is told so as well: `default_transaction_read_only=on` in "
         "the upstream startup packet.",
         "limits": "What its sessions may take.",
+        "migrations": "Of roles whose sessions run migrations: what these have to do with "
+        "[proofs](../explanation/proven-migrations.md).",
         "include": "Groups of rules, in order.",
         "rules": "The role's own rules, after the included ones.",
     },
@@ -186,6 +191,15 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "implicit ones included, and nothing has run for so many seconds. Only a statement "
         "that runs counts: no Sync, no empty text, no half-sent message, nothing in a "
         "transaction that has failed.",
+    },
+    policy.RoleMigrations: {
+        "proofs": "`record`: each migration that runs is written down as a proof, as staging "
+        "does. `accept`: a proven migration may do what the rules permit to `proven: true`, "
+        "and all else goes by the rules. `require`: what changes anything runs only as part "
+        "of a proven migration, as in production.",
+        "commands": "Commands of tools that write down a migration without running it, and "
+        "that may run all the same: `prisma migrate resolve --applied`, `alembic stamp`. `*` "
+        "stands for any characters.",
     },
     policy.Login: {
         "refuse": "Why not, in words for the person.",

@@ -26,6 +26,7 @@ _OPTIONS: Final = {
     "at": "--at",
     "address": "--address",
     "application": "--application",
+    "proven": "--proven",
     "database": "--database",
 }
 _SHOWN_RULES: Final = 3
@@ -86,6 +87,7 @@ def around(
     at: str = "",
     address: str = "",
     application: str | None = None,
+    proven: bool | None = None,
     server_major: int = 0,
 ) -> Around:
     """What was given.
@@ -97,7 +99,9 @@ def around(
         raise ConfigError(f'"{address}" is no IP address')
     return Around(
         database,
-        Circumstances(address or None, application, _instant(at) if at else None),
+        Circumstances(
+            address or None, application, _instant(at) if at else None, proven
+        ),
         server_major,
     )
 

@@ -37,6 +37,7 @@ from proxy.cli.options import (
     CatalogFile,
     Database,
     PolicyFile,
+    Proven,
     ServerVersion,
 )
 from proxy.cli.output import counted, output
@@ -89,6 +90,7 @@ def check(
     at: At = "",
     address: Address = "",
     application: Application = None,
+    proven: Proven = None,
     server_version: ServerVersion = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object for machines.")
@@ -116,6 +118,7 @@ def check(
             at=at,
             address=address,
             application=application,
+            proven=proven,
             server_major=server_version or 0,
         )
         if jsonl is not None:

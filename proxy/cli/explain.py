@@ -31,6 +31,7 @@ from proxy.cli.options import (
     CatalogFile,
     Database,
     PolicyFile,
+    Proven,
     ServerVersion,
 )
 from proxy.cli.output import output
@@ -71,6 +72,7 @@ def explain(
     at: At = "",
     address: Address = "",
     application: Application = None,
+    proven: Proven = None,
     server_version: ServerVersion = None,
     is_quarantined: Annotated[
         bool, typer.Option("--quarantined", help="As in a session in quarantine.")
@@ -97,6 +99,7 @@ def explain(
             at=at,
             address=address,
             application=application,
+            proven=proven,
             server_major=server_version or 0,
         )
     except ConfigError as error:

@@ -107,3 +107,12 @@ Application = Annotated[
         show_default=False,
     ),
 ]
+Proven = Annotated[
+    bool | None,
+    typer.Option(
+        "--proven/--unproven",
+        help="Part of a proven migration that all gates let pass; with --unproven, of "
+        "none. The same without either.",
+        show_default=False,
+    ),
+]

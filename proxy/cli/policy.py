@@ -91,6 +91,12 @@ def _print_role(console: Console, policy: Policy, name: str) -> None:
     console.print(Text(f"  upstream login {role.upstream}, {mode}"))
     if limits := in_words(role.limits):
         console.print(Text(f"  at most {', '.join(limits)}"))
+    if role.migrations is not None:
+        commands = ", ".join(role.migrations.commands)
+        besides = f"; besides may run: {commands}" if commands else ""
+        console.print(
+            Text(f"  proofs of migrations: {role.migrations.proofs}{besides}")
+        )
     document = policy.document
     table = Table("", "rule", box=None, pad_edge=False)
     table.add_column("what", overflow="fold")
@@ -131,6 +137,9 @@ def _when(rule: Rule) -> Iterator[str]:
     """What the rule hangs on, one line a key."""
     for name, around in (("when", rule.when), ("unless", rule.unless)):
         for key, value in around.model_dump(exclude_defaults=True).items():
+            if isinstance(value, bool):
+                yield f"{name} {key}: {str(value).lower()}"
+                continue
             words = (each if isinstance(each, str) else _window(each) for each in value)
             yield f"{name} {key}: {', '.join(words)}"
     if rule.shadow is not None:

@@ -160,6 +160,7 @@ def _heading(
         "authentication": model.authentication is not None,
         "access": bool(model.access.roles),
         "limits": any(each.limits != RoleLimits() for each in model.roles.values()),
+        "migrations": any(each.migrations for each in model.roles.values()),
     }
     sections = [key for key, is_there in there.items() if is_there]
     if sections:

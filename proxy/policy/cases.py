@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from msgspec import Struct
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from proxy.policy.case_records import Record, difference, is_same
 from proxy.policy.documents import validated
@@ -51,6 +51,7 @@ class Case(Model):
             said is judged strictly.
         address: the client's IP address.
         application: its application_name.
+        proven: whether it is part of a proven migration; strictly judged without.
         expect: the decision.
         rule: id of the rule that must decide.
         shadow: id of the rule in shadow that would refuse it; "" for none.
@@ -67,6 +68,7 @@ class Case(Model):
     at: Word | None = None
     address: Word | None = None
     application: str | None = None
+    proven: StrictBool | None = None
     quarantined: bool = False
     expect: Literal["allow", "deny"]
     rule: Word
@@ -85,9 +87,9 @@ class Case(Model):
 
     @property
     def circumstances(self) -> Circumstances:
-        """What the case says of where and when."""
+        """What the case says of where, when and as what."""
         at = None if self.at is None else moment_of(self.at)
-        return Circumstances(self.address, self.application, at)
+        return Circumstances(self.address, self.application, at, self.proven)
 
     @property
     def title(self) -> str:

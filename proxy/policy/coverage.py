@@ -81,6 +81,7 @@ class Coverage:
             and self._condition(wide.applications, narrow.applications)
             and self._same(wide.networks, narrow.networks)
             and (wide.during is None or wide.during == narrow.during)
+            and (wide.proven is None or wide.proven == narrow.proven)
         )
 
     def _same(self, wide: Sequence[str] | None, narrow: Sequence[str] | None) -> bool:

@@ -70,6 +70,8 @@ class RolePolicy:
         upstream: name of the upstream login that its sessions use.
         read_only: its upstream sessions start with default_transaction_read_only=on.
         limits: what its sessions may take.
+        migrations: what the migrations of its sessions have to do with proofs; None
+            where it runs none.
         may_login: whether it may open an SQL session.
         login_reason: why not; "" where it may.
         login_hint: where to go instead.
@@ -91,6 +93,7 @@ class RolePolicy:
         self.upstream = role.upstream
         self.read_only = role.read_only
         self.limits = role.limits
+        self.migrations = role.migrations
         self.may_login = not role.login.refuse
         self.login_reason = role.login.refuse
         self.login_hint = role.login.hint

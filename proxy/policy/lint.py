@@ -12,6 +12,7 @@ from proxy.policy.coverage import Coverage
 from proxy.policy.limits import doubtful
 from proxy.policy.lint_access import doubtful_access, few_eyes
 from proxy.policy.lint_logins import doubtful_logins
+from proxy.policy.lint_proofs import doubtful_proofs
 from proxy.policy.lint_situations import doubtful_situations
 from proxy.policy.lint_words import unknown_words
 from proxy.policy.problems import Problem
@@ -48,6 +49,7 @@ def lint(
         *unknown_words(document),
         *doubtful_situations(document, now),
         *doubtful_logins(document),
+        *doubtful_proofs(document),
         *doubtful_access(document),
         *(few_eyes(document, people) if people is not None else ()),
     ]

@@ -54,7 +54,7 @@ def all_rules(document: Document) -> Iterator[tuple[Path, Rule]]:
 
 def _hints(rule: Rule) -> Iterator[str]:
     """Why a rule that hangs on the application alone holds nobody."""
-    proof = (rule.when.networks, rule.unless.networks)
+    proof = (rule.when.networks, rule.unless.networks, rule.when.proven)
     asks = rule.when.applications or rule.unless.applications
     if not asks or any(proof):
         return

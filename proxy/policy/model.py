@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
 )
 
@@ -160,6 +161,7 @@ class Surroundings(Model):
     networks: Words | None = None
     applications: Words | None = None
     during: Annotated[list[Window], Field(min_length=1)] | None = None
+    proven: StrictBool | None = None
 
 
 class When(Surroundings):
@@ -217,6 +219,13 @@ def _login(value: Any) -> Any:  # noqa: ANN401 - what YAML holds
     return {} if value == "permit" else value
 
 
+class RoleMigrations(Model):
+    """What the migrations that a role's sessions run have to do with proofs."""
+
+    proofs: Literal["record", "accept", "require"]
+    commands: Annotated[list[Word], BeforeValidator(_one_is_many)] = []
+
+
 class Role(Model):
     """One role: how it logs in, as whom it goes upstream, and its rules in order."""
 
@@ -225,6 +234,7 @@ class Role(Model):
     upstream: str = ""
     read_only: bool = True
     limits: RoleLimits = RoleLimits()
+    migrations: RoleMigrations | None = None
     include: list[Word] = []
     rules: list[Rule] = []
 

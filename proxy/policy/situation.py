@@ -1,11 +1,11 @@
-"""What a decision hangs on beside the statement: where from, as what, and when.
+"""What a decision hangs on beside the statement: where from, as what, when, and proof.
 
-The conditions of a role's rules (`networks`, `applications`, `during`) are compiled
-once. A *situation* is the set of rules that have no say now, and of those that are on
-trial (in shadow), with the instant until which that is so: a verdict is made in a
-situation, and never outlives it. Time comes in with the call.
-Where something is not known, the answer is the strict one: a
-permit that hangs on it does not count, a forbid does. Pure.
+The conditions of a role's rules (`networks`, `applications`, `during`, `proven`) are
+compiled once. A *situation* is the set of rules that have no say now, and of those that
+are on trial (in shadow), with the instant until which that is so: a verdict is made in
+a situation, and never outlives it. Time comes in with the call.
+Where something is not known, the answer is the strict one: a permit that hangs on it
+does not count, a forbid does. Pure.
 Next: `proxy.policy.evaluate`, which decides in a situation.
 """
 
@@ -32,17 +32,20 @@ Holds: TypeAlias = "bool | None"
 
 
 class Circumstances(Struct, frozen=True):
-    """Where a session comes from, what it calls itself, and the time; None: not known.
+    """Where it comes from, what it calls itself, when, and as what; None: not known.
 
     Attributes:
         address: the client's numeric address.
         application: the application_name that it gives itself.
         at: seconds since the epoch.
+        proven: the statement is part of a proven migration whose gates have all let it
+            pass. Never so of a session as such, only of a statement.
     """
 
     address: str | None = None
     application: str | None = None
     at: float | None = None
+    proven: bool | None = None
 
 
 class Situation(Struct, frozen=True):
@@ -81,7 +84,7 @@ class Need(Struct, frozen=True):
     """Something a rule hangs on and that was not given.
 
     Attributes:
-        what: "address", "application" or "at".
+        what: "address", "application", "at" or "proven".
         rule: the rule's id.
     """
 
@@ -172,7 +175,7 @@ class RuleConditions:
 class _Conditions:
     """Every key that is given must hold; within a key one item is enough."""
 
-    __slots__ = ("_applications", "_networks", "_windows", "needs")
+    __slots__ = ("_applications", "_networks", "_proven", "_windows", "needs")
 
     def __init__(self, model: Surroundings, document: Document) -> None:
         self._networks = (
@@ -188,6 +191,7 @@ class _Conditions:
             if model.during is None
             else [CompiledWindow(window) for window in model.during]
         )
+        self._proven = model.proven
         self.needs = tuple(self._needs())
 
     def _needs(self) -> Iterator[str]:
@@ -197,6 +201,8 @@ class _Conditions:
             yield "application"
         if self._windows is not None:
             yield "at"
+        if self._proven is not None:
+            yield "proven"
 
     def hold(self, around: Circumstances) -> Holds:
         """Whether they hold; None where that hangs on what is not known."""
@@ -214,6 +220,9 @@ class _Conditions:
             if at is not None:
                 opens = any(window.holds(at) for window in self._windows)
             found = _both(found, opens)
+        if self._proven is not None:
+            proven = around.proven
+            found = _both(found, None if proven is None else proven is self._proven)
         return found
 
     def steady_until(self, at: float) -> float:

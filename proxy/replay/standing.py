@@ -33,7 +33,10 @@ class Standing:
         if self._since <= at < self._until:
             return None
         spell = self._situations.of(
-            Circumstances(self._address, self._application, instant_of(at))
+            # No record says of a statement that it was proven.
+            Circumstances(
+                self._address, self._application, instant_of(at), proven=False
+            )
         )
         self._since = at
         self._until = _FOREVER if spell.until == ALWAYS else _shown(spell.until)
@@ -48,7 +51,10 @@ class Standing:
 def circumstances_of(record: Record) -> Circumstances:
     """What a session's first record says of where it stands."""
     return Circumstances(
-        record.client_address, record.application_name, instant_of(record.at)
+        record.client_address,
+        record.application_name,
+        instant_of(record.at),
+        proven=False,
     )
 
 

@@ -15,7 +15,7 @@ from proxy.policy.situation import Circumstances
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.policy.situation import Situation, Situations
+    from proxy.policy.situation import Situation, Situations, Spell
     from proxy.session.judge import Judge
 
 
@@ -70,13 +70,34 @@ class Surroundings:
         return self.judge()
 
     def judge(self) -> Judge:
-        """The judge for here and now."""
+        """The judge for here and now; nothing that a session does is proven by itself.
+
+        Raises:
+            RuntimeError: there is no policy yet.
+        """
+        now = self._now()
+        spell, judge_of = self._now_as(now, proven=False)
+        self._since, self._until = now, spell.until
+        return judge_of(spell.situation)
+
+    def proven_judge(self) -> Judge:
+        """The judge for here and now of what a proven migration does.
+
+        Ask for it anew for each statement: it stands for this moment, and what
+        `is_over` says is of the other judge. Whoever asks has seen that the statement
+        is part of a proven migration, and that every gate lets it pass.
+
+        Raises:
+            RuntimeError: there is no policy yet.
+        """
+        spell, judge_of = self._now_as(self._now(), proven=True)
+        return judge_of(spell.situation)
+
+    def _now_as(self, now: float, *, proven: bool) -> tuple[Spell, JudgeOf]:
         if self._situations is None or self._judge_of is None:
             raise RuntimeError("the surroundings have no policy yet")
-        now = self._now()
-        spell = self._situations.of(Circumstances(self.address, self.application, now))
-        self._since, self._until = now, spell.until
-        return self._judge_of(spell.situation)
+        around = Circumstances(self.address, self.application, now, proven)
+        return self._situations.of(around), self._judge_of
 
     def is_over(self) -> bool:
         """Whether the time has come to ask for another judge.

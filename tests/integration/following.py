@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _DIFFERS = (
-    re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d\.\d+)?"),  # when
+    re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?"),  # when
     re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{12,16}(-\d+)?\b"),  # audit id, version
+    re.compile(r"\b[0-9a-f]{32}\b"),  # a uuid, as Python writes it
     re.compile(r"(?<=port )\d+"),
     re.compile(r"…(-\d+)?"),
 )

@@ -187,7 +187,11 @@ def test_try_a_policy_on_last_months_log(
     policy = with_policies(tmp_path)
     proxy = start_proxy(shop17.cluster, policy=policy)
     reader = demo_reader(tmp_path, proxy, shop17)
-    with whole_page("try-a-policy-on-last-months-log", shop=shop17.name) as text:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    with whole_page(
+        "try-a-policy-on-last-months-log",
+        **{"shop": shop17.name, "2026-11-26 to 2026-11-26": f"{today} to {today}"},
+    ) as text:
         reader.follow(text.console(), {"work_mem": 1})
         reader.follow(text.console(1))
         new = tmp_path / "new.yaml"

@@ -302,7 +302,7 @@ policy: tiny.yaml
 cases:
   - {{role: r, {given} expect: {expect}, rule: {rule}, {subject}, record: {record}}}
 """
-ALL = "at: 2026-11-26T09:00Z, address: 10.0.0.1, application: psql,"
+ALL = "at: 2026-11-26T09:00Z, address: 10.0.0.1, application: psql, proven: true,"
 READ = "sql: SELECT 1"
 SET = "setting: {name: jit, value: on}"
 
@@ -314,6 +314,7 @@ SET = "setting: {name: jit, value: on}"
         (ALL.replace("09:", "10:"), "deny", READ),
         (ALL.replace("10.0", "11.0"), "deny", READ),
         (ALL.replace("psql", "bi"), "deny", READ),
+        (ALL.replace("true", "false"), "deny", READ),
         ("", "deny", READ),
         (ALL, "allow", SET),
         (ALL.replace("09:", "10:"), "deny", SET),
@@ -324,7 +325,8 @@ def test_a_case_says_where_and_when(
     cases: Path, given: str, expect: str, subject: str
 ) -> None:
     during = 'during: [{hours: "08:00-10:00", timezone: UTC}]'
-    when = f"when: {{{during}, networks: 10.0.0.0/8, applications: psql}}\n"
+    when = f"when: {{{during}, networks: 10.0.0.0/8, applications: psql"
+    when += ", proven: true}\n"
     policy = POLICY.replace("        permit:", f"        {when}        permit:")
     (cases.parent / "tiny.yaml").write_text(policy)
     rule = "r.read" if expect == "allow" else "default-deny"
@@ -344,6 +346,7 @@ def test_a_case_says_where_and_when(
         ("at: 2026-11-26T09:00,", "write it with its offset"),
         ("address: office,", '"office" is no IP address'),
         ("adress: 10.0.0.1,", 'did you mean "address"?'),
+        ("proven: yes,", "must be true or false"),
     ],
 )
 def test_a_case_that_says_it_wrongly(cases: Path, given: str, said: str) -> None:

@@ -141,6 +141,7 @@ roles:
           during: [{days: thu, hours: "08:00-10:00", timezone: Europe/Zurich}]
           networks: [10.0.0.0/8]
           applications: [psql]
+          proven: true
         permit: {everything: true}
       - id: elsewhere
         when: {databases: [hr]}
@@ -149,7 +150,7 @@ roles:
 """
 IN_WINDOW = ["--at", "2026-11-26T08:30+01:00"]
 FROM_OFFICE = ["--address", "10.1.1.1"]
-AS_PSQL = ["--application", "psql"]
+AS_PSQL = ["--application", "psql", "--proven"]
 
 
 @pytest.mark.parametrize("option", ["", "--jsonl"])
@@ -159,7 +160,9 @@ AS_PSQL = ["--application", "psql"]
         ([*IN_WINDOW, *FROM_OFFICE, *AS_PSQL], 0),
         (["--at", "2026-11-26T10:00+01:00", *FROM_OFFICE, *AS_PSQL], 1),
         ([*IN_WINDOW, "--address", "192.0.2.1", *AS_PSQL], 1),
-        ([*IN_WINDOW, *FROM_OFFICE, "--application", ""], 1),
+        ([*IN_WINDOW, *FROM_OFFICE, "--application", "", "--proven"], 1),
+        ([*IN_WINDOW, *FROM_OFFICE, "--application", "psql"], 1),
+        ([*IN_WINDOW, *FROM_OFFICE, *AS_PSQL, "--unproven"], 1),
         ([*IN_WINDOW, *FROM_OFFICE], 1),
         ([], 1),
     ],
@@ -186,6 +189,7 @@ def test_what_is_left_open_is_said(tmp_path: Path) -> None:
         "does not count and a forbid does: elsewhere\n",
         "note: without --address these rules are judged strictly",
         "note: without --application these rules are judged strictly",
+        "note: without --proven these rules are judged strictly",
     ):
         assert line in ran.stderr
     assert "--at" not in ran.stderr

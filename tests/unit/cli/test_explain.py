@@ -165,3 +165,15 @@ def test_a_rule_that_does_not_hold_now_is_shown_as_such(tmp_path: Path) -> None:
     assert 'window permits it elsewhere: its "when" does not hold here' in ran.stdout
     assert "without --at" not in ran.stderr
     assert "without --at these rules" in RUN.invoke(app, asked).stderr
+
+
+def test_what_a_proof_would_change_is_shown() -> None:
+    asked = ["--role", "migrator", "DROP TABLE legacy"]
+    for option in ([], ["--unproven"]):
+        ran = RUN.invoke(app, [*asked, *option])
+        assert ran.exit_code == 1
+        assert "forbidden by migrator.drop" in ran.stdout
+        assert ("without --proven these rules" in ran.stderr) == (not option)
+    ran = RUN.invoke(app, [*asked, "--proven"])
+    assert ran.exit_code == 0
+    assert "permitted by migrator.proven" in ran.stdout

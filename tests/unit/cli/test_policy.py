@@ -53,6 +53,9 @@ def test_show_spells_settings_out_and_says_who_may_not_log_in() -> None:
     ran = RUN.invoke(policy_app, ["show"])
     assert "application_name" in ran.stdout
     assert "no SQL login: the role auditor has no SQL login" in ran.stdout
+    assert "proofs of migrations: accept\n" in ran.stdout
+    assert "when proven: true" in ran.stdout
+    assert "unless proven: true" in ran.stdout
 
 
 def test_lint(folder: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_document_that_loads_with_a_heading(folder: Path) -> None:
         "lead",
         "writer",
         "migrator",
+        "hotfix",
         "auditor",
         "strange",
     ]
@@ -58,6 +59,7 @@ def test_a_document_that_loads_with_a_heading(folder: Path) -> None:
         "lead": "the draft has no rules for role lead",
         "writer": "the draft has no rules for role writer",
         "migrator": "the draft has no rules for role migrator",
+        "hotfix": "the draft has no rules for role hotfix",
         "auditor": "the role auditor has no SQL login",
         "strange": "",
     }
@@ -65,7 +67,7 @@ def test_a_document_that_loads_with_a_heading(folder: Path) -> None:
     assert model.roles["developer"].read_only
     assert "from 26 allowed statements,\n# 2025-10-09 to 2025-10-09" in ran.stdout
     assert "# Policy production has no role strange: mend upstream" in ran.stdout
-    assert "# No rules for: lead, writer, migrator, auditor." in ran.stdout
+    assert "# No rules for: lead, writer, migrator, hotfix, auditor." in ran.stdout
     assert "# Not read, so not in here: 1 statement, redacted" in ran.stdout
     assert "note: 1 allowed statement not read: redacted" in ran.stderr
 
@@ -100,6 +102,7 @@ roles:
     login: permit
     upstream: reader
     limits: {sessions: 5}
+    migrations: {proofs: accept}
     rules:
       - id: reads
         permit: {kinds: [read], actions: [select], relations: [{access: [read]}]}
@@ -136,7 +139,7 @@ def test_what_a_draft_does_not_say_is_told(tmp_path: Path) -> None:
     )
     assert "Of policy bound these do not: office, weekdays." in heading
     assert "On trial in policy bound, and not in here: trial." in heading
-    assert "also says authentication, access, limits" in heading
+    assert "also says authentication, access, limits, migrations" in heading
     assert '"pay" # 1: ana' in said
     load(said, source="x")
 

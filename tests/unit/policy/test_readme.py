@@ -17,6 +17,7 @@ roles:
     login: permit
     upstream: reader
     rules:
+      - {id: snippet, permit: {kinds: [lock]}}
 """
 README = Path(__file__).parents[3] / "policies" / "README.md"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from proxy.cli.offline import load_policy
 from proxy.policy.decision import Context
 from proxy.policy.documents import PolicyError, load
 from proxy.policy.evaluate import Policy
@@ -43,6 +46,7 @@ roles:
     rules: [{id: all, permit: {everything: true}}]
 """
 POLICY = Policy(load(TEXT, source="trial.yaml"))
+PRODUCTION = load_policy(None)
 OPEN = moment_of("2026-11-26T09:00Z")
 SHUT = moment_of("2026-11-26T18:00Z")
 
@@ -137,6 +141,104 @@ def test_a_judge_keeps_verdicts_of_one_situation_only() -> None:
     assert len({judge.under(quarantined=False) for judge in judges[:2]}) == 2
 
 
+PROVEN = Policy(
+    load(
+        """
+version: 1
+name: proving
+roles:
+  r:
+    login: permit
+    upstream: u
+    migrations: {proofs: accept, commands: alembic stamp}
+    rules:
+      - id: proven
+        when: {proven: true}
+        permit: {everything: true}
+      - id: unproven
+        when: {proven: false}
+        permit: {kinds: [insert], actions: [insert], relations: [{access: insert}]}
+      - id: drop
+        unless: {proven: true}
+        forbid: {actions: [drop table]}
+        reason: not proven
+      - id: truncate
+        when: {proven: true}
+        forbid: {kinds: [truncate]}
+        reason: never so
+""",
+        source="proving.yaml",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "proven", "decided"),
+    [
+        (INSERT, True, "proven"),
+        (INSERT, False, "unproven"),
+        (INSERT, None, "-default-deny"),
+        ("drop table t", True, "proven"),
+        ("drop table t", False, "-drop"),
+        ("drop table t", None, "-drop"),
+        ("truncate t", True, "-truncate"),
+        ("truncate t", False, "-default-deny"),
+        ("truncate t", None, "-truncate"),
+    ],
+)
+def test_a_proof_that_nobody_has_seen_is_none(
+    sql: str, decided: str, *, proven: bool | None
+) -> None:
+    """What is not known permits nothing, and keeps no forbid away."""
+    judge = Judge(
+        PROVEN,
+        "r",
+        database="shop",
+        situation=PROVEN.situation("r", Circumstances(proven=proven)),
+    )
+    for _ in range(2):  # the second time from memory
+        decision = judge.judge(sql.encode()).decision
+        assert (decision.rule if decision.allowed else f"-{decision.rule}") == decided
+
+
+def test_what_is_proven_is_another_situation_by_name() -> None:
+    """Whatever keeps verdicts by the name of a situation must tell the two apart."""
+    for policy, role in ((PROVEN, "r"), (PRODUCTION, "migrator")):
+        situations = policy.role(role).situations
+        assert not situations.are_fixed
+        proven, not_so = (
+            situations.of(Circumstances(proven=each)).situation
+            for each in (True, False)
+        )
+        assert proven.name != not_so.name
+        assert proven != not_so
+    assert [each.what for each in PROVEN.role("r").situations.unknown(here())] == [
+        "proven"
+    ] * 4
+
+
+def test_a_role_says_what_its_migrations_have_to_do_with_proofs() -> None:
+    migrations = PROVEN.role("r").migrations
+    assert migrations is not None
+    assert (migrations.proofs, migrations.commands) == ("accept", ["alembic stamp"])
+    assert POLICY.role("r").migrations is None
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("{proofs: acept}", "input should be 'record', 'accept' or 'require'"),
+        ("{}", 'key "proofs" is missing'),
+        ("{proof: accept}", 'unknown key "proof"; did you mean "proofs"?'),
+        ("accept", "must be a mapping"),
+    ],
+)
+def test_what_it_can_t_say_of_them_is_refused(said: str, answer: str) -> None:
+    text = TEXT.replace("upstream: u", f"upstream: u\n    migrations: {said}", 1)
+    with pytest.raises(PolicyError, match=re.escape(answer)):
+        load(text, source="x.yaml")
+
+
 @pytest.mark.parametrize(
     ("when", "line", "said"),
     [
@@ -149,6 +251,9 @@ def test_a_judge_keeps_verdicts_of_one_situation_only() -> None:
         ("{during: [{timezone: Europe/Zurch}]}", 9, 'did you mean "Europe/Zurich"?'),
         ("{during: [{timezone: UTC, hour: x}]}", 9, 'did you mean "hours"?'),
         ("{network: x}", 9, 'did you mean "networks"?'),
+        ("{proven: yes}", 9, "must be true or false"),
+        ("{proven: 1}", 9, "must be true or false"),
+        ("{prove: true}", 9, 'did you mean "proven"?'),
     ],
 )
 @pytest.mark.parametrize("key", ["when", "unless"])
@@ -219,6 +324,9 @@ def test_lint_compares_what_rules_hang_on() -> None:
         (f"when: {{{network}}}, ", f"when: {{{window}}}, ", False),
         (f"unless: {{{network}}}, ", "", False),
         ("", f"unless: {{{network}}}, ", True),
+        ("when: {proven: true}, ", "", False),
+        ("when: {proven: true}, ", "when: {proven: false}, ", False),
+        ("", "when: {proven: true}, ", True),
     ):
         found = linted(
             f"      - {{id: a, {one}{read}}}\n      - {{id: b, {other}{read}}}\n"

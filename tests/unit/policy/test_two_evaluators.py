@@ -146,6 +146,9 @@ class Naive:
                 hour = datetime.fromtimestamp(here.at, UTC).strftime("%H")
                 spans = [each.hours[0] for each in around.during]
                 found[-1] = [any(span[:2] <= hour < span[6:8] for span in spans)]
+        if around.proven is not None:
+            is_so = here.proven
+            found.append([True, False] if is_so is None else [is_so == around.proven])
         return found
 
     def lists(self, acts: Any, dimension: str, act: Any, *, forbids: bool) -> bool:
@@ -333,6 +336,7 @@ around = {
     "during": st.sampled_from(["08:00-12:00", "09:00-18:00"]).map(
         lambda hours: [{"hours": [hours], "timezone": "UTC"}]
     ),
+    "proven": st.booleans(),
 }
 unless: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
     {}, optional=around
@@ -342,6 +346,7 @@ circumstances = st.builds(
     st.sampled_from([None, *ADDRESSES]),
     st.sampled_from([None, *APPLICATIONS]),
     st.sampled_from([None, *INSTANTS]),
+    st.sampled_from([None, False, True]),
 )
 when = st.fixed_dictionaries(
     {},

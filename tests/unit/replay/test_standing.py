@@ -34,6 +34,8 @@ IN_SUMMER = "during: [{since: 2025-06-01, until: 2025-08-31, timezone: UTC}]"
         ("networks: 10.0.0.0/8", False),
         ("applications: psql", True),
         ("applications: bi", False),
+        ("proven: false", True),
+        ("proven: true", False),
     ],
 )
 def test_the_records_say_where_and_when(

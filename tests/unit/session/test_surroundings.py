@@ -262,3 +262,51 @@ def test_what_hangs_on_nothing_never_looks_at_the_clock() -> None:
     book = Playbook(judge=judge, surroundings=surroundings)
     book.client(query("select 1")).server(done("SELECT 1"), ready())
     assert not denied(book)
+
+
+PROVING = f"""{TEXT}      - id: proven
+        when: {{proven: true, during: [{{hours: "08:00-18:00", timezone: UTC}}]}}
+        permit: {{actions: [drop table], kinds: [ddl], flags: [destructive]}}
+      - id: gone
+        when: {{proven: true}}
+        permit: {{relations: [{{access: drop}}]}}
+"""
+DROP = "drop table t"
+
+
+def test_a_session_is_never_proven_by_itself(clock: Clock) -> None:
+    policy = Policy(load(PROVING, source="proving.yaml"))
+    surroundings = Surroundings(
+        address="::1", application="psql", reported=OWN_WORDS, now=clock
+    )
+    judges = Judges()
+    judge = surroundings.adopt(
+        policy.role("developer").situations, partial(judges, policy)
+    )
+    for _ in range(3):  # from the second time on it is kept
+        assert not judge.judge(DROP.encode()).decision.allowed
+        assert surroundings.proven_judge().judge(DROP.encode()).decision.allowed
+        assert not surroundings.judge().judge(DROP.encode()).decision.allowed
+    assert len(judges.made) == 2
+    assert surroundings.judge() is judge
+
+
+def test_a_proof_holds_in_its_window_and_no_longer(clock: Clock) -> None:
+    """And asking for the judge of it keeps nobody from looking at the clock."""
+    policy = Policy(load(PROVING, source="proving.yaml"))
+    surroundings = Surroundings(
+        address="::1", application="psql", reported=OWN_WORDS, now=clock
+    )
+    surroundings.adopt(policy.role("developer").situations, partial(Judges(), policy))
+    clock.at = SHUT
+    assert not surroundings.proven_judge().judge(DROP.encode()).decision.allowed
+    assert surroundings.is_over()
+
+
+def test_without_a_policy_nothing_is_proven(clock: Clock) -> None:
+    surroundings = Surroundings(
+        address="::1", application="psql", reported=OWN_WORDS, now=clock
+    )
+    for ask in (surroundings.judge, surroundings.proven_judge):
+        with pytest.raises(RuntimeError, match="no policy yet"):
+            ask()
