@@ -7,29 +7,15 @@ docs/explanation/proven-migrations.md.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from proxy.migration_gate_settings import GateSettings
+from proxy.migrations.profile_history import bookkeeping
 from proxy.settings_section import Section
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=63)]
-
-BOOKKEEPING = (
-    "drizzle.__drizzle_migrations",
-    "public.__drizzle_migrations",
-    "public._prisma_migrations",
-    "public.alembic_version",
-    "public.ar_internal_metadata",
-    "public.databasechangelog",
-    "public.databasechangeloglock",
-    "public.django_migrations",
-    "public.flyway_schema_history",
-    "public.knex_migrations",
-    "public.knex_migrations_lock",
-    "public.schema_migrations",
-)
-"""Tables in which tools write what they have applied."""
 
 
 class AcceptedSource(Section):
@@ -71,9 +57,10 @@ class MigrationSettings(Section):
         "same names everywhere.",
     )
     bookkeeping: tuple[Word, ...] = Field(
-        default=BOOKKEEPING,
+        default_factory=bookkeeping,
         description="Tables of migration tools, as `schema.table`, which the digest "
-        "leaves out. The same on staging and production.",
+        "leaves out: those of all tool profiles that are on. The same on staging and "
+        "production.",
     )
     accept: tuple[AcceptedSource, ...] = Field(
         default=(),
@@ -87,12 +74,19 @@ class MigrationSettings(Section):
         description="How many different people have to approve a proof; 0 lets it "
         "count as soon as it is recorded.",
     )
+    way_back: Literal["required", "optional"] = Field(
+        default="optional",
+        description="With `required` a proof counts only if somebody who approves it "
+        "says how to take it back: `pgwarden migration approve --way-back` with a plan "
+        "that was tried, or `--no-way-back` where only a restore does.",
+    )
     valid_for_d: int = Field(
         default=30,
         ge=1,
         le=3650,
         description="Days until a proof that is recorded here expires.",
     )
+    gates: GateSettings = GateSettings()
 
     @model_validator(mode="after")
     def _tables_have_schemas(self) -> Self:

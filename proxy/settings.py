@@ -223,6 +223,26 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _restore_points_have_a_login(self) -> Self:
+        if self.migrations is None:
+            return self
+        name = self.migrations.gates.restore_point_login
+        if name is None:
+            return self
+        login = self.upstream.logins.get(name)
+        if login is None:
+            raise ValueError(
+                f'"migrations.gates.restore_point_login": no upstream login "{name}"'
+                f"{nearest(name, self.upstream.logins)}"
+            )
+        if login.is_per_identity:
+            raise ValueError(
+                f'"migrations.gates.restore_point_login": "{name}" is a role for each '
+                "identity; it must be one that is pgwarden's alone"
+            )
+        return self
+
     def resolved(self, base: Path) -> Self:
         """The same with relative paths taken from `base`, the file's folder."""
         resolved = _resolve(self, base.absolute())

@@ -27,6 +27,7 @@ from proxy.server import report
 from proxy.server.control import Cancel, Channel, Numbers, NumbersWanted, Ready, Welcome
 from proxy.server.gate import Gate
 from proxy.server.mock_key import mock_key
+from proxy.server.proof_settings import not_followed
 from proxy.server.run import (
     check_sources,
     open_sockets,
@@ -132,6 +133,8 @@ def _check(config: Path, settings: Settings) -> None:
     )
     for line in words_of(passed.found):
         typer.echo(line)
+    if problem := not_followed(policy, settings):
+        typer.echo(problem)
     if passed.note:
         typer.echo(f"nobody would be served yet: {passed.note}", err=True)
 

@@ -60,7 +60,7 @@ def _lent(server: Server, identity: str, own_role: str) -> tuple[str, str]:
 def _judge_setting(
     server: Server, address: str, role: str, wish: Wish, name: str, value: str
 ) -> Decision:
-    around = Circumstances(address, wish.application_name, server.now())
+    around = Circumstances(address, wish.application_name, server.now(), proven=False)
     context = Context(wish.database, situation=server.policy.situation(role, around))
     return server.policy.decide_setting(role, name, value, context)
 

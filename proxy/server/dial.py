@@ -109,9 +109,21 @@ class Dialler:
         self._contexts, self._passwords = contexts, passwords
 
     def plan(
-        self, login: str, request: LoginRequest, *, is_read_only: bool
+        self,
+        login: str,
+        request: LoginRequest,
+        *,
+        is_read_only: bool,
+        defaults: tuple[tuple[str, str], ...] = (),
     ) -> UpstreamPlan:
-        """How to log in for this client, as the named upstream login."""
+        """How to log in for this client, as the named upstream login.
+
+        Args:
+            login: the login's name in the settings.
+            request: who comes in, and what they ask for.
+            is_read_only: begin with default_transaction_read_only=on.
+            defaults: settings to begin with, where the client asks for none.
+        """
         return replace(
             self.own_plan(
                 login,
@@ -121,6 +133,7 @@ class Dialler:
             ),
             application_name=shown_name(request.identity, request.application_name),
             settings=request.settings,
+            defaults=defaults,
             minor=request.minor,
         )
 

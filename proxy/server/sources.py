@@ -16,6 +16,7 @@ from proxy.policy.documents import load
 from proxy.policy.evaluate import Policy
 from proxy.policy.patterns import nearest
 from proxy.policy.yaml import load_yaml
+from proxy.server.proof_settings import check_proofs
 from proxy.server.token_logins import token_problem
 from proxy.server.upstream_users import keys
 
@@ -138,8 +139,8 @@ def read_policy(path: Path, settings: Settings) -> Policy:
     """The policy in this file.
 
     Raises:
-        ConfigError: it can't be read or used, or names an upstream login that the
-            settings do not have.
+        ConfigError: it can't be read or used, or asks for something that the settings
+            do not have: an upstream login, TLS, proofs.
     """
     policy = Policy(load(_read(path, "policy"), source=str(path)))
     known = settings.upstream.logins
@@ -154,6 +155,7 @@ def read_policy(path: Path, settings: Settings) -> Policy:
             )
     _check_reserved(path, policy, settings.limits.sessions)
     _check_logins(path, policy, settings)
+    check_proofs(path, policy, settings)
     return policy
 
 

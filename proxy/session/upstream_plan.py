@@ -83,6 +83,7 @@ class UpstreamPlan:
         identity: whose own the upstream role is, "" where all share it.
         application_name: shown in pg_stat_activity; see `shown_name`.
         settings: judged start-up settings of the client.
+        defaults: settings of ours to begin with, where the client asks for none.
         read_only: begin with default_transaction_read_only=on, whatever `settings` say.
         place: where this login goes.
         tls_mode: how much TLS to insist on.
@@ -105,6 +106,7 @@ class UpstreamPlan:
     identity: str = ""
     application_name: str = "pgwarden"
     settings: tuple[tuple[str, str], ...] = ()
+    defaults: tuple[tuple[str, str], ...] = ()
     read_only: bool = False
     place: Place | None = None
     tls_mode: TlsMode = TlsMode.VERIFY_FULL
@@ -136,7 +138,7 @@ def startup_parameters(plan: UpstreamPlan) -> dict[str, str]:
     forced = {"application_name": plan.application_name, **FORCED}
     if plan.read_only:
         forced[READ_ONLY] = "on"
-    parameters = {"user": plan.user, "database": plan.database}
+    parameters = {**dict(plan.defaults), "user": plan.user, "database": plan.database}
     for name, value in plan.settings:
         if name in _STRUCTURAL or name.startswith("_pq_."):
             raise FrontendError(f'startup parameter "{name}" is refused')

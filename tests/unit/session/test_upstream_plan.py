@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.errors import FrontendError
@@ -37,6 +39,22 @@ def test_read_only_comes_last_and_wins() -> None:
     )
     writer = plan(("default_transaction_read_only", "off"))
     assert startup_parameters(writer)["default_transaction_read_only"] == "off"
+
+
+def test_a_default_of_ours_is_there_unless_the_client_asks_for_its_own() -> None:
+    defaults = (("lock_timeout", "10000"), ("statement_timeout", "0"))
+    begun = startup_parameters(replace(plan(), defaults=defaults))
+    assert begun["lock_timeout"] == "10000"
+    asked = replace(plan(("lock_timeout", "5s")), defaults=defaults)
+    assert startup_parameters(asked)["lock_timeout"] == "5s"
+    assert startup_parameters(asked)["statement_timeout"] == "0"
+
+
+def test_a_default_is_never_one_of_the_settings_that_must_be() -> None:
+    defaults = (("client_encoding", "SQL_ASCII"), ("user", "postgres"))
+    begun = startup_parameters(replace(plan(), defaults=defaults))
+    assert begun["client_encoding"] == "UTF8"
+    assert begun["user"] == "reader"
 
 
 @pytest.mark.parametrize(
