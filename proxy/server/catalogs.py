@@ -197,8 +197,22 @@ class Catalogs:
         return await connect(self._dialler, login, database)
 
 
-async def connect(dialler: Dialler, login: str, database: str) -> Conversation:
+async def connect(
+    dialler: Dialler,
+    login: str,
+    database: str,
+    *,
+    identity: str = "",
+    application_name: str = "",
+) -> Conversation:
     """A read-only session of pgwarden's own, begun as those of clients are.
+
+    Args:
+        dialler: reaches the upstream.
+        login: the login's name in the settings.
+        database: which one to open.
+        identity: whose upstream role it is, if each has its own.
+        application_name: what others see of it; printable ASCII, 63 characters.
 
     Raises:
         UpstreamError: the upstream can't be reached, or refuses the login.
@@ -206,7 +220,8 @@ async def connect(dialler: Dialler, login: str, database: str) -> Conversation:
     """
     settings = dict(SETTINGS)
     name = settings.pop("application_name")
-    plan = dialler.own_plan(login, database, is_read_only=True)
+    name = application_name or name
+    plan = dialler.own_plan(login, database, identity=identity, is_read_only=True)
     return Conversation(
         await dialler.connect(
             replace(plan, application_name=name, settings=tuple(settings.items()))

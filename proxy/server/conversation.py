@@ -21,6 +21,7 @@ from proxy.wire.errors_wire import parse_error_fields
 from proxy.wire.queries import Query, terminate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -48,7 +49,13 @@ class Answer:
 
 
 class Conversation(asyncio.Protocol):
-    """One session of our own; an async context manager that ends it."""
+    """One session of our own; an async context manager that ends it.
+
+    Attributes:
+        ready: what the server said when it let us in.
+        lost: called once, with the reason, when the session ends and `close` was not
+            called; what Postgres held for it is gone then, such as advisory locks.
+    """
 
     def __init__(self, dialled: Dialled) -> None:
         self.ready = dialled.ready
@@ -59,6 +66,9 @@ class Conversation(asyncio.Protocol):
         self._tag = ""
         self._error: QueryError | None = None
         self._is_lost = False
+        self._is_closed = False
+        self._was_given_up = False
+        self.lost: Callable[[str], None] = lambda _: None
         self._transport.set_protocol(self)
         self._transport.resume_reading()
 
@@ -73,14 +83,28 @@ class Conversation(asyncio.Protocol):
     ) -> None:
         self.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the session can be asked, as far as is known without asking."""
+        return not (self._is_lost or self._is_closed or self._transport.is_closing())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server may still run a query, though nobody waits for it."""
+        return self._waiting is not None or self._was_given_up
+
     def close(self) -> None:
         """End the session; what it left open, Postgres rolls back."""
+        self._is_closed = True
         if not self._transport.is_closing():
             self._transport.write(terminate())
             self._transport.close()
 
     async def ask(self, text: str) -> Answer:
         """Run one or more statements in one Query.
+
+        Whoever gives up waiting ends the session with it: the answer that would still
+        come is not that of the next query.
 
         Raises:
             QueryError: one of them failed, or there is no answer.
@@ -94,11 +118,13 @@ class Conversation(asyncio.Protocol):
             async with asyncio.timeout(QUERY_WITHIN_S):
                 return await self._waiting
         except TimeoutError:
-            self._transport.abort()
-            self._is_lost = True
             raise QueryError("57014", "no answer in time") from None
         finally:
+            self._was_given_up = self._waiting.cancelled()
             self._waiting = None
+            if self._was_given_up:
+                self._transport.abort()
+                self._end(QueryError("57014", "a query was given up"))
 
     async def value(self, text: str) -> str:
         """The first column of the one row of a query.
@@ -126,9 +152,11 @@ class Conversation(asyncio.Protocol):
         self._end(self._error or _gone())
 
     def _end(self, error: QueryError) -> None:
-        self._is_lost = True
+        was_lost, self._is_lost = self._is_lost, True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(error)
+        if not (was_lost or self._is_closed):
+            self.lost(error.message)
 
     def _next(self) -> tuple[int, bytes] | None:
         buffer = self._buffer
@@ -163,10 +191,12 @@ class Conversation(asyncio.Protocol):
 
     def _done(self) -> None:
         waiting = self._waiting
+        # It is told here, and is no reason for whatever happens later.
+        error, self._error = self._error, None
         if waiting is None or waiting.done():
             return
-        if self._error is not None:
-            waiting.set_exception(self._error)
+        if error is not None:
+            waiting.set_exception(error)
         else:
             waiting.set_result(Answer(tuple(self._rows), self._tag))
 

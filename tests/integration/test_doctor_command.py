@@ -124,7 +124,7 @@ def test_the_json_is_whole(command: Command) -> None:
         "login": "migrator",
         "user": MIGRATOR,
         "read_only": False,
-        "roles": ["migrator"],
+        "roles": ["migrator", "hotfix"],
         "databases": [DATABASE],
     }
     assert set(told["findings"][0]) == {
