@@ -32,6 +32,7 @@ MODELS: Final[Mapping[type[BaseModel], str]] = {
     profile.ProfileModel: "The profile",
     profile.Provenance: "`provenance`",
     profile.Script: "`script`",
+    profile.History: "`history`",
     profile.Bookkeeping: "An item of `bookkeeping`",
     profile.Match: "`match`",
     profile.CallMatch: "`call`",
@@ -71,6 +72,8 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "tables": "The tables that are the tool's own. What changes one in another way than `bookkeeping` says is told "
         "as out of place.",
         "script": "How the tool runs a migration.",
+        "history": "The tables in which the tool keeps what it has applied: read by `pgwarden migration baseline`, and "
+        "left out of the schema digest.",
         "bookkeeping": "The tool's own statements; of those that fit, the first counts.",
         "commands": "The commands that destroy; of those that fit, the first counts.",
     },
@@ -87,6 +90,16 @@ KEYS: Final[Mapping[type[BaseModel], Mapping[str, str]]] = {
         "transaction": "`own` for each migration, `one-for-all`, `none`, or `implicit`: that of the one Query.",
         "checksum": "What the history keeps: of the file's bytes `sha256`, `crc32` or `md5`; `other` of something else.",
         "connections": "`two` where the history is written on another connection than the scripts.",
+    },
+    profile.History: {
+        "tables": "As `schema.table`, with the schema that the tool takes by itself. Each has to be one of the profile's "
+        "`tables`. The first has the rows. All of them are in the default of `migrations.bookkeeping`, and with it part of every schema digest.",
+        "name": "The column of the migration's name; of several, joined. Without it no baseline is made of this tool.",
+        "separator": "What stands between several: up to three of `.:/-`.",
+        "without_name": "The column that stands in where that is null.",
+        "checksum": "The column of its checksum.",
+        "applied": "Which rows are applied: columns, each with `is null`, `is not null`, `is true` or `is false`. Without it, all.",
+        "order": "The columns that say in which order.",
     },
     profile.Bookkeeping: {
         "id": "Unique in the profile.",

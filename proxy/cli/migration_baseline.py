@@ -20,7 +20,8 @@ from proxy.cli.roster import by as changed_by
 from proxy.errors import ConfigError
 from proxy.migrations import ledger
 from proxy.migrations.configured import scope_of, signing_key_of
-from proxy.migrations.history import HISTORIES, applied
+from proxy.migrations.history import applied
+from proxy.migrations.profile_history import histories
 from proxy.migrations.proof import Origin, Outcome, Proof, sign_proof
 from proxy.migrations.schema_digest import digest
 from proxy.server.store_now import ask_now
@@ -36,11 +37,19 @@ def baseline(
     database: Annotated[str, typer.Argument(metavar="DATABASE", help="Which one.")],
     *,
     tool: Annotated[
-        str, typer.Option("--tool", metavar="TOOL", help=f"{', '.join(HISTORIES)}.")
+        str,
+        typer.Option(
+            "--tool", metavar="TOOL", help="Whose profile has a history: prisma, rails."
+        ),
     ],
     schema: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help="Of the tool's table.")
-    ] = "public",
+        str,
+        typer.Option(
+            "--schema",
+            metavar="NAME",
+            help="Of the tool's table, if not where the tool puts it by itself.",
+        ),
+    ] = "",
     known_as: Annotated[
         str,
         typer.Option(
@@ -119,7 +128,8 @@ def _history(
         async with session(database, by_settings, dsn_env, what=what) as asker:
             return await applied(asker, tool, schema)
 
-    if tool not in HISTORIES:
-        known = ", ".join(sorted(HISTORIES))
+    known_tools = histories()
+    if tool not in known_tools:
+        known = ", ".join(sorted(known_tools))
         raise ConfigError(f'--tool: no history table of "{tool}" is known; of {known}')
     return asyncio.run(work())

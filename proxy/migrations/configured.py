@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.errors import ConfigError
-from proxy.migration_settings import BOOKKEEPING
 from proxy.migrations.keys import read_keys, read_private
+from proxy.migrations.profile_history import bookkeeping
 from proxy.migrations.schema import Scope
 from proxy.migrations.standing import Source, Trust
 
@@ -30,6 +30,7 @@ def trust_of(settings: MigrationSettings) -> Trust:
         environment=settings.environment,
         sources=sources_of(settings),
         approvals=settings.approvals,
+        needs_way_back=settings.way_back == "required",
     )
 
 
@@ -50,7 +51,7 @@ def scope_of(
         ConfigError: a schema that is none of the team's, or nothing names one.
     """
     if settings is None:
-        return Scope.of(schemas or [], bookkeeping=BOOKKEEPING)
+        return Scope.of(schemas or [], bookkeeping=bookkeeping())
     return Scope.of(
         schemas or settings.schemas,
         bookkeeping=settings.bookkeeping,

@@ -24,6 +24,15 @@ Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_lengt
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
+Column = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+"""A plain name: it goes into a query."""
+PlacedTable = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}$"),
+]
+IsApplied = Literal["is null", "is not null", "is true", "is false"]
+
+
 def _one_is_many(value: object) -> object:
     return [value] if isinstance(value, (str, dict)) else value
 
@@ -126,6 +135,20 @@ class Script(Model):
     connections: Literal["one", "two"] = "one"
 
 
+class History(Model):
+    """The tables in which the tool writes what it has applied, and how to read them."""
+
+    tables: Annotated[
+        list[PlacedTable], BeforeValidator(_one_is_many), Field(min_length=1)
+    ]
+    name: Annotated[list[Column], BeforeValidator(_one_is_many)] = []
+    separator: Annotated[str, StringConstraints(pattern=r"^[.:/-]{1,3}$")] = "."
+    without_name: Column | None = None
+    checksum: Column | None = None
+    applied: dict[Column, IsApplied] = {}
+    order: Annotated[list[Column], BeforeValidator(_one_is_many)] = []
+
+
 class Provenance(Model):
     """What the profile was read from."""
 
@@ -143,5 +166,6 @@ class ProfileModel(Model):
     provenance: Provenance
     tables: AnyWords = []
     script: Script
+    history: History | None = None
     bookkeeping: list[Bookkeeping] = []
     commands: list[Command] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from proxy.errors import ConfigError
 from proxy.migrations.profile import ProfileModel
 from proxy.policy.documents import validated
-from proxy.policy.patterns import nearest
+from proxy.policy.patterns import NamePattern, nearest
 from proxy.policy.problems import PolicyError, Problem
 from proxy.policy.yaml import load_yaml
 from proxy.shipped import tools_folder
@@ -111,6 +111,7 @@ def _inconsistent(model: ProfileModel) -> Iterator[tuple[Keys, str]]:
             'no statement means "end"; a tool without a history has order "no-row"'
         )
         yield ("script", "order"), message
+    yield from _wrong_history(model)
     for index, command in enumerate(model.commands):
         place: Keys = ("commands", index)
         asked: list[tuple[Keys, Command | FirstMatch]] = [(place, command)]
@@ -118,6 +119,25 @@ def _inconsistent(model: ProfileModel) -> Iterator[tuple[Keys, str]]:
         for where, one in asked:
             yield from _unknown_ids(one.after, where, "after", ids)
             yield from _unknown_ids(one.not_after, where, "not_after", ids)
+
+
+def _wrong_history(model: ProfileModel) -> Iterator[tuple[Keys, str]]:
+    history = model.history
+    if history is None:
+        return
+    known = NamePattern(model.tables)
+    for table in history.tables:
+        # What no one watches must not be left out of the schema digest.
+        schema, _, name = table.partition(".")
+        if not known.surely_matches(schema, name):
+            yield ("history", "tables"), f'"{table}" is none of "tables"'
+    if bool(history.name) != bool(history.order):
+        message = '"name" and "order" are given both or, where nothing is read, neither'
+        yield ("history",), message
+    if not history.name and (
+        history.checksum or history.applied or history.without_name
+    ):
+        yield ("history",), 'without "name" nothing is read of it'
 
 
 def _firsts(command: Command, place: Keys) -> Iterator[tuple[Keys, FirstMatch]]:

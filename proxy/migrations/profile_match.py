@@ -161,6 +161,8 @@ class Matcher:
             return False
         if changes and any(f.effect is not Effect.NONE for f in facts.functions):
             return False
+        if changes and "temporary" in sent.written.words:
+            return False  # it would stand before the tool's own
         return self.fits(sent)
 
     def _touches(self, facts: Facts) -> Iterator[bool]:
@@ -279,11 +281,19 @@ class KnownCommand:
 class Known:
     """A profile, ready to be asked; shared by all sessions."""
 
-    __slots__ = ("bookkeeping", "commands", "is_sent_whole", "tables", "tool")
+    __slots__ = (
+        "bookkeeping",
+        "commands",
+        "is_announced",
+        "is_sent_whole",
+        "tables",
+        "tool",
+    )
 
     def __init__(self, profile: Profile) -> None:
         model = profile.model
         self.tool = model.tool
+        self.is_announced = model.script.order == "announced"
         self.is_sent_whole = model.script.sent == "whole"
         self.tables = NamePattern(model.tables)
         self.bookkeeping = tuple(

@@ -71,6 +71,52 @@ def test_what_is_wrong_is_told_with_its_line(old: str, new: str, said: str) -> N
     assert said in problem(WHOLE.replace(old, new))
 
 
+HISTORY = WHOLE.replace(
+    "bookkeeping:\n",
+    """history:
+  tables: [public.my_history]
+  name: name
+  applied: {done: is true}
+  order: id
+bookkeeping:
+""",
+)
+
+
+def test_where_a_tool_keeps_its_history() -> None:
+    history = load_profile(HISTORY, source="mine.yaml").model.history
+    assert history is not None
+    assert (history.tables, history.name) == (["public.my_history"], ["name"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("public.my_history", "my_history", "mine.yaml:8:"),
+        ("[public.my_history]", "[]", "mine.yaml:8:"),
+        # Nobody would watch it, and the schema digest would leave it out.
+        ("public.my_history", "public.account", '"public.account" is none of "tables"'),
+        ("is true", "is true OR true", "mine.yaml:10:"),
+        ("done", 'done" OR "x', "mine.yaml:"),
+        ("name: name\n  applied", "name: name || secret()\n  applied", "mine.yaml:9:"),
+        ("order: id", "order: id; DROP TABLE t", "mine.yaml:11:"),
+        ("  order: id", "  separator: \"' || x || '\"\n  order: id", "mine.yaml:11:"),
+        ("  order: id\n", "", '"name" and "order" are given both'),
+        ("  name: name\n  applied", "  applied", 'without "name" nothing is read'),
+        ("public.my_history", "'pub\"lic.my_history'", "mine.yaml:8:"),
+    ],
+)
+def test_a_history_that_is_wrong_or_would_reach_further(
+    old: str, new: str, said: str
+) -> None:
+    """Its names go into a query, and into what the schema digest leaves out."""
+    assert old in HISTORY
+    text = HISTORY.replace(old, new, 1)
+    if said.startswith('without "name"'):
+        text = text.replace("  order: id\n", "")
+    assert said in problem(text)
+
+
 def test_all_problems_come_at_once() -> None:
     text = WHOLE.replace("tables:", "tabels:").replace("means: end", "means: ending")
     assert problem(text).count("mine.yaml:") == 2
