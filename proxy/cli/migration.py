@@ -15,6 +15,7 @@ from proxy.cli.migration_move import export, import_, verify
 from proxy.cli.migration_rollback import plan_rollback
 from proxy.cli.migration_scan import scan_commands
 from proxy.cli.migration_schema import digest_, drift
+from proxy.cli.migration_settle import settle
 
 migration_app = typer.Typer(
     name="migration",
@@ -29,6 +30,7 @@ migration_app.command("list")(list_)
 migration_app.command("show")(show)
 migration_app.command("approve")(approve)
 migration_app.command("revoke")(revoke)
+migration_app.command("settle")(settle)
 migration_app.command("export")(export)
 migration_app.command("import")(import_)
 migration_app.command("verify")(verify)

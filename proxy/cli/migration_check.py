@@ -15,6 +15,8 @@ import typer
 
 from proxy.cli.around import around
 from proxy.cli.check import judge_text
+from proxy.cli.migration_ledger import entries
+from proxy.cli.migration_options import ledger_of, settings_of
 from proxy.cli.migration_output import AsJson, FailOn, Form, Format, show
 from proxy.cli.mistakes import fail
 from proxy.cli.offline import catalog_note, load_policy, load_resolver
@@ -23,13 +25,18 @@ from proxy.cli.output import counted
 from proxy.errors import ConfigError
 from proxy.migrations.check import Checked, Checks, check
 from proxy.migrations.check_findings import Finding, Level
+from proxy.migrations.check_proven import Ledger
 from proxy.migrations.check_squawk import MISSING, squawk_path
+from proxy.migrations.configured import trust_of
 from proxy.migrations.folder import Migration, around as beside, read_folder
 from proxy.migrations.folder_asked import ask
 from proxy.migrations.folder_since import Since, since
+from proxy.migrations.standing import standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from proxy.migrations.check import Proven
 
 
 def check_migrations(
@@ -44,6 +51,16 @@ def check_migrations(
     ] = "migrator",
     catalog: CatalogFile = None,
     database: Database = "",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="Settings with a section `migrations` and a store: says what was "
+            "changed after it was proven, and what is not proven yet.",
+        ),
+    ] = None,
     server_version: ServerVersion = None,
     asked: Annotated[
         str,
@@ -75,6 +92,7 @@ def check_migrations(
     dbmate, goose, Liquibase's SQL, diesel, sqitch, else plain SQL), and says for each
     statement whether production's policy would let it pass, what it destroys, what
     locks for long (asked of squawk, where it is installed) and what has no way back.
+    With --config it looks into the ledger, too.
 
     A finding is waived by a comment above its statement: "-- pgwarden: allow
     drop-column until 2027-01-31: the reason".
@@ -97,6 +115,7 @@ def check_migrations(
         scope = _Scope(paths, since(ref, paths) if ref else None)
         program = None if is_squawk_left_out else squawk_path()
         judge = where.judge(loaded, role, resolver)
+        proven, unreadable = _ledger(config, database)
         checked = check(
             migrations,
             unread,
@@ -104,6 +123,7 @@ def check_migrations(
                 decide=lambda text, file: judge_text(judge, text, file),
                 today=datetime.now(UTC).date(),
                 squawk=program,
+                proven=proven,
                 waivers=loaded.document.model.migration_checks.waive,
             ),
             wanted=scope.takes,
@@ -113,7 +133,7 @@ def check_migrations(
     findings = [*checked.findings, *scope.edited(migrations)]
     named = [*(each.file for each in migrations), *(each.file for each in unread)]
     files = [each for each in named if scope.takes(each)]
-    notes = [catalog_note(resolver), *where.left_open(loaded, role)]
+    notes = [catalog_note(resolver), *where.left_open(loaded, role), *unreadable]
     if program is None and not is_squawk_left_out:
         notes.append(MISSING)
     more = {
@@ -137,6 +157,22 @@ def check_migrations(
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
     raise typer.Exit(status)
+
+
+def _ledger(config: Path | None, database: str) -> tuple[Proven | None, list[str]]:
+    """What the ledger knows of a migration, and a line for each row that is broken.
+
+    Raises:
+        ConfigError: the settings have no ledger.
+        StoreUnavailable: the store is down.
+    """
+    if config is None:
+        return None, []
+    settings, section = settings_of(config)
+    trust, now = trust_of(section), datetime.now(UTC)
+    known, problems = entries(ledger_of(settings))
+    rows = [(each, standing(each, trust, now)) for each in known]
+    return Ledger(rows, database).findings, problems
 
 
 def _refuse_none(paths: Sequence[Path], number: int) -> None:

@@ -14,15 +14,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from proxy.audit.tail import printable
+from proxy.cli.migration_way_back import show_ways_back
 from proxy.cli.output import counted, output
 from proxy.errors import ConfigError
+from proxy.migrations import uses, varying
 from proxy.migrations.ledger import SHOWN_ID
 from proxy.migrations.proof import read_proof
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.migrations.proof import Proof, ProvenStatement
+    from proxy.migrations.proof import Approval, Proof, ProvenStatement, Usage
     from proxy.migrations.schema_digest import Difference
     from proxy.migrations.standing import Entry, Standing
 
@@ -39,7 +41,10 @@ def as_json(entry: Entry, its: Standing, *, is_whole: bool = False) -> dict[str,
         "reasons": list(its.reasons),
         "serves": list(its.serves),
         "approvals": [to_builtins(each) for each in its.approvals],
+        "varying": sorted(its.varying),
+        "way_back": its.way_back,
         "uses": [to_builtins(each) for each in entry.uses],
+        "open_in": [each.begun.database for each in uses.open_runs(entry.uses)],
         "key": entry.signed.key,
     }
     if proof is not None:
@@ -78,8 +83,11 @@ def show_proof(entry: Entry, its: Standing) -> None:
     for number, each in enumerate(proof.statements, 1):
         typer.echo(f"\n-- {number}, {each.sha256[:SHOWN_DIGEST]}{_around(each)}")
         typer.echo(printable(each.shown))
+        for line in suspicions(each, may_vary=number in its.varying):
+            typer.echo(printable(f"  {line}"))
     for applied in proof.applied:
         typer.echo(printable(f"  applied: {applied.name} {applied.checksum}"))
+    show_ways_back(its.approvals)
 
 
 def _facts(entry: Entry, its: Standing, proof: Proof | None) -> list[tuple[str, str]]:
@@ -106,14 +114,43 @@ def _facts(entry: Entry, its: Standing, proof: Proof | None) -> list[tuple[str, 
     found += [("setting", f"{key} = {each}") for key, each in proof.settings.items()]
     found += [("lock", f"{each.mode} on {each.relation}") for each in proof.locks]
     found += [
-        ("approved by", f"{each.by} at {each.at.isoformat()} {each.note}".strip())
+        ("approved by", f"{each.by} at {each.at.isoformat()}{_widened(each)}")
         for each in its.approvals
     ]
-    found += [
-        ("run here", f"{each.step} in {each.database} at {each.at.isoformat()}")
-        for each in entry.uses
-    ]
+    found += [("run here", _use(each)) for each in entry.uses]
+    found += [("used", each) for each in open_words(entry)]
     return found + ([("note", proof.note)] if proof.note else [])
+
+
+def _widened(approval: Approval) -> str:
+    numbers = ", ".join(map(str, approval.varying))
+    said = f", may vary: {numbers}" if numbers else ""
+    return said + (f" {approval.note}" if approval.note else "")
+
+
+def _use(use: Usage) -> str:
+    said = f"{use.step} in {use.database} at {use.at.isoformat()} by {use.identity}"
+    if use.settled_by:
+        said += f"; {use.settled_by} said so" + (f": {use.note}" if use.note else "")
+    return said
+
+
+def open_words(entry: Entry) -> list[str]:
+    """Of each run whose end nobody saw: what is known, and what to do."""
+    return [
+        f'in "{each.begun.database}": {uses.told(each)}: '
+        f"{uses.settling(entry.signed.id[:SHOWN_ID], each.begun.database)}"
+        for each in uses.open_runs(entry.uses)
+    ]
+
+
+def suspicions(statement: ProvenStatement, *, may_vary: bool = False) -> list[str]:
+    """What a run may have made up in a statement, and whether that may differ."""
+    may = "may differ" if may_vary else "must be the same by the byte, so far"
+    return [
+        f"looks made up by the run, {may}: {each}"
+        for each in varying.told(statement.shown, statement.suspected)
+    ]
 
 
 def _around(statement: ProvenStatement) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import json
 
 from proxy.errors import ConfigError
+from proxy.migrations import uses
 from proxy.migrations.proof import (
     APPROVAL,
     PROOF,
@@ -32,6 +33,7 @@ from proxy.migrations.schema import Snapshot
 from proxy.migrations.schema_digest import digest
 from proxy.migrations.signed import Signed, changed_fields, decoded, encoded, unsigned
 from proxy.migrations.standing import Entry, standing, troubles
+from proxy.migrations.uses import open_runs
 from proxy.store import proofs as store
 from proxy.store.proofs import Row
 
@@ -100,11 +102,35 @@ async def add_usage(connection: AsyncConnection, usage: Usage) -> None:
     if problems or not found:
         raise ConfigError("the proof and what was said of it can't be read")
     if usage.step is Used.BEGUN and is_spent(found[0].uses, usage.database):
+        raise ConfigError(spent_reason(found[0], usage.database))
+    await add(connection, unsigned(USE, usage))
+
+
+async def settle(connection: AsyncConnection, usage: Usage) -> None:
+    """Write down a person's word on a run whose end nobody saw.
+
+    In one change of the store, as `add_usage`: the run may have ended meanwhile.
+
+    Raises:
+        ConfigError: there is no such run, or its end is known.
+    """
+    found, problems = await entries(connection, (usage.proof,))
+    if problems or not found:
+        raise ConfigError("the proof and what was said of it can't be read")
+    if not usage.settled_by or usage.step is Used.BEGUN:
+        raise ConfigError("a word on a run's end says who says so, and how it ended")
+    waiting = open_runs(found[0].uses, usage.database)
+    if usage.run not in {each.begun.run for each in waiting}:
         raise ConfigError(
-            f'proof {usage.proof[:SHOWN_ID]} was used in "{usage.database}" already',
-            hint="a proof is good for one run in each database; record it anew",
+            f'no run of proof {usage.proof[:SHOWN_ID]} in "{usage.database}" waits for '
+            "a word on its end"
         )
     await add(connection, unsigned(USE, usage))
+
+
+def spent_reason(entry: Entry, database: str) -> str:
+    """Why a proof that was used here lets nothing pass, and what to do; else ""."""
+    return uses.spent_reason(entry.signed.id[:SHOWN_ID], entry.uses, database)
 
 
 async def entries(
@@ -131,8 +157,8 @@ async def entries(
             if proof_id in broken and not revocations:
                 revocations = (Signed(REVOCATION, {}, {}, "", ""),)
             approvals = tuple(kinds.get(APPROVAL, []))
-            uses = tuple(map(read_usage, kinds.get(USE, [])))
-            found.append(Entry(signed, approvals, revocations, uses))
+            words = tuple(map(read_usage, kinds.get(USE, [])))
+            found.append(Entry(signed, approvals, revocations, words))
     return found, problems
 
 

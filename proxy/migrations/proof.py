@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 import msgspec
 
 from proxy.migrations.schema import Scope  # noqa: TC001  (read back by msgspec)
-from proxy.migrations.signed import Signed, opened, sign
+from proxy.migrations.signed import Document, Signed, opened, sign
 from proxy.migrations.statement import Sent, StatementError, fingerprint
-from proxy.migrations.varying import Varying, template
+from proxy.migrations.varying import Varying, suspected, template
 from proxy.sql.analyse import analyse
 
 if TYPE_CHECKING:
@@ -36,20 +36,29 @@ SHOWN_LENGTH: Final = 4_000
 
 
 SETTINGS: Final = (
+    "array_nulls",
+    "bytea_output",
     "check_function_bodies",
     "client_encoding",
     "datestyle",
     "default_table_access_method",
     "default_tablespace",
+    "default_text_search_config",
     "default_transaction_isolation",
+    "extra_float_digits",
+    "gin_fuzzy_search_limit",
     "intervalstyle",
+    "quote_all_identifiers",
     "role",
     "row_security",
     "search_path",
     "session_replication_role",
     "standard_conforming_strings",
     "timezone",
+    "transaction_isolation",
     "transform_null_equals",
+    "xmlbinary",
+    "xmloption",
 )
 """Settings under which the same text does something else: another table is meant, keys
 are not checked, a string or a time is read in another way."""
@@ -87,9 +96,7 @@ class Applied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: str = ""
 
 
-class ProvenStatement(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
+class ProvenStatement(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One statement of the run, in its order.
 
     Attributes:
@@ -101,7 +108,13 @@ class ProvenStatement(
         tag: command tag of its end.
         varying: the values that may differ; shown to whoever approves.
         copied_sha256: SHA-256 of the CopyData payloads that followed; "" without any.
+        settings: those of the session that were no longer as the proof has them.
+        suspected: values that look as if the run had made them up. They count by the
+            byte, too, until those who approve say that this statement's may differ.
+        template_sha256: `varying.template` with those varying as well; "" without any.
     """
+
+    ADDED: ClassVar = frozenset({"settings", "suspected", "template_sha256"})
 
     sha256: str
     shown: str
@@ -110,9 +123,12 @@ class ProvenStatement(
     tag: str = ""
     varying: tuple[Varying, ...] = ()
     copied_sha256: str = ""
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
+    suspected: tuple[Varying, ...] = ()
+    template_sha256: str = ""
 
 
-class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Proof(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One migration as it ran.
 
     Attributes:
@@ -127,6 +143,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         before, after: schema digests, in hex.
         settings: those of `SETTINGS` as they were when the first statement came, by
             their names in lower case.
+        in_transaction: its statements ran in one transaction; else each by itself.
+        with_row: the row of history was written in that transaction, too.
         follows: id of the proof of the migration before it in the same transaction,
             between which nobody can look at the schema; then `before` is "", and so is
             the `after` of that one. "" for one that stands by itself.
@@ -137,6 +155,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             statements, and its `before` is its `after`.
         note: of a baseline, what the person said.
     """
+
+    ADDED: ClassVar = frozenset({"in_transaction", "with_row"})
 
     v: Literal[1] = 1
     origin: Origin
@@ -153,7 +173,9 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     after: str
     outcome: Outcome
     sqlstate: str = ""
-    settings: dict[str, str] = {}
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
+    in_transaction: bool = False
+    with_row: bool = False
     follows: str = ""
     locks: tuple[LockTaken, ...] = ()
     duration_ms: int
@@ -164,8 +186,20 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str = ""
 
 
-class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Somebody's yes to one proof, of which it names the whole by its hash."""
+class Approval(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody's yes to one proof, of which it names the whole by its hash.
+
+    Attributes:
+        varying: numbers, from 1, of the statements whose suspected values may differ.
+        way_back: what this person says of it: "tried", or "none" where only a restore
+            brings back what was; "" says nothing.
+        way_back_script: of a tried one; "" where there is nothing to undo.
+        way_back_loses: what goes with it that was written since, in words.
+    """
+
+    ADDED: ClassVar = frozenset(
+        {"varying", "way_back", "way_back_script", "way_back_loses"}
+    )
 
     v: Literal[1] = 1
     proof: str
@@ -173,9 +207,13 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     environment: str
     at: Moment
     note: str = ""
+    varying: tuple[int, ...] = ()
+    way_back: Literal["", "tried", "none"] = ""
+    way_back_script: str = ""
+    way_back_loses: tuple[str, ...] = ()
 
 
-class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Revocation(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody's no, for good. Counts whoever signed it: a no does no harm."""
 
     v: Literal[1] = 1
@@ -189,13 +227,15 @@ class Used(StrEnum):
     """How far a use of a proof has come."""
 
     BEGUN = "begun"
+    COMMITTING = "committing"
+    """All of it has run, and may be committed from here on."""
     COMMITTED = "committed"
     ROLLED_BACK = "rolled back"
     PARTIAL = "partial"
     """It failed, and some of it stays: what is to be done, a person has to say."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Usage(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One word on a run that a proof let pass. Unsigned: production has no key.
 
     Attributes:
@@ -205,7 +245,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         step: how far it came.
         identity: whose run it is.
         at: when this was written down.
+        settled_by: who says so, of a word on an end that nobody saw; "" for pgwarden.
+        note: of such a word, what the person said.
     """
+
+    ADDED: ClassVar = frozenset({"settled_by", "note"})
 
     v: Literal[1] = 1
     proof: str
@@ -214,15 +258,54 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     step: Used
     identity: str
     at: Moment
+    settled_by: str = ""
+    note: str = ""
 
 
-def fits(proven: ProvenStatement, sent: Sent) -> bool:
-    """Whether a statement is the one that was proven, by its text and its values."""
+def proven_statement(
+    sent: Sent, now: datetime, *, message: int, in_block: bool = False
+) -> ProvenStatement:
+    """A statement as a proof has it, with what is suspected of varying.
+
+    Args:
+        sent: as it ran.
+        now: when, an aware time.
+        message: number of the client's message, from 1.
+        in_block: whether it ran in a transaction that BEGIN had opened.
+
+    Raises:
+        StatementError: it can't be proven.
+    """
+    found = suspected(sent, now)
+    return ProvenStatement(
+        sha256=fingerprint(sent),
+        shown=shown(sent.text),
+        message=message,
+        in_block=in_block,
+        suspected=found,
+        template_sha256=template(sent, found) if found else "",
+    )
+
+
+def fits(proven: ProvenStatement, sent: Sent, *, may_vary: bool) -> bool:
+    """Whether a statement is the one that was proven, by its text and its values.
+
+    Args:
+        proven: the statement.
+        sent: the one that wants to pass.
+        may_vary: whether those who approved let its suspected values differ:
+            `Standing.varying` has its number.
+    """
     try:
         found = template(sent, proven.varying) if proven.varying else fingerprint(sent)
+        if found == proven.sha256:
+            return True
+        if not (may_vary and proven.suspected):
+            return False
+        both = (*proven.varying, *proven.suspected)
+        return template(sent, both) == proven.template_sha256
     except StatementError:
         return False
-    return found == proven.sha256
 
 
 def settings_that_differ(proof: Proof, now: Mapping[str, str]) -> list[str]:
@@ -288,7 +371,7 @@ def is_spent(uses: Iterable[Usage], database: str) -> bool:
     for use in uses:
         if use.database == database:
             steps.setdefault(use.run, set()).add(use.step)
-    ended = {Used.BEGUN, Used.ROLLED_BACK}
+    ended = {Used.BEGUN, Used.COMMITTING, Used.ROLLED_BACK}
     return any(
         Used.ROLLED_BACK not in its or not its <= ended for its in steps.values()
     )

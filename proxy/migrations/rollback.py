@@ -6,13 +6,15 @@ Next: `proxy.migrations.rollback_sql`, `proxy.migrations.rollback_proof`.
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from proxy.migrations.check_columns import Columns
 from proxy.migrations.check_statements import Statement, read_statements
+from proxy.migrations.folder_names import history_name
 from proxy.migrations.rollback_sql import OneWay, reverse
 from proxy.sql.facts import Flag, Trouble
 
@@ -48,6 +50,10 @@ class WayBack(Struct, frozen=True):
         why_not: for NONE: line and reason of each statement that has no way back.
         up: what the migration itself runs, statement by statement where it is no one
             transaction.
+        tool: whose migration it is.
+        name: as its tool's history has it, see `folder_names.history_name`; "" where
+            the file does not say it.
+        sha256: of the file, in hex; "" where the tool wrote the SQL.
     """
 
     file: str
@@ -56,12 +62,25 @@ class WayBack(Struct, frozen=True):
     loses: tuple[str, ...] = ()
     why_not: tuple[tuple[int, str], ...] = ()
     up: tuple[str, ...] = ()
+    tool: str = ""
+    name: str = ""
+    sha256: str = ""
 
 
 def plan(migrations: Sequence[Migration]) -> list[WayBack]:
     """The way back of each migration, in the order in which they run."""
     columns = Columns()
-    return [_way_back(each, columns) for each in migrations]
+    return [
+        structs.replace(
+            _way_back(each, columns),
+            tool=each.tool,
+            name=history_name(each),
+            sha256=""
+            if each.is_written_by_tool
+            else hashlib.sha256(each.up).hexdigest(),
+        )
+        for each in migrations
+    ]
 
 
 def _way_back(migration: Migration, columns: Columns) -> WayBack:

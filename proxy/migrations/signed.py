@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -35,6 +35,17 @@ _encode: Final = json.Encoder(order="deterministic").encode
 """Fields as they are declared, keys of a mapping sorted, no blanks."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of one document: ten thousand statements with their texts."""
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what is signed, and of its parts.
+
+    Attributes:
+        ADDED: fields that came later. A document from before lacks them, and means
+            their defaults; any other field has to be there.
+    """
+
+    ADDED: ClassVar[frozenset[str]] = frozenset()
 
 
 class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,9 +145,25 @@ def opened(signed: Signed, kind: str, as_type: type[T]) -> T:
             hint=f"it is of version {version!r:.20}; was a newer pgwarden at work?",
         ) from None
     # A field that was left out would read as its default.
-    if json.decode(_encode(found)) != signed.body:
+    if not _is_form_of(signed.body, found):
         raise ConfigError("its fields are not in the form that pgwarden writes")
     return found
+
+
+def _is_form_of(body: object, found: object) -> bool:
+    """Whether a body is what a value is written as, now or before it had new fields."""
+    if isinstance(found, Document) and isinstance(body, dict):
+        names = set(type(found).__struct_fields__)
+        lacks = names - body.keys()
+        if body.keys() - names or lacks - found.ADDED:
+            return False
+        return all(
+            _is_form_of(each, getattr(found, name)) for name, each in body.items()
+        )
+    if isinstance(found, tuple) and isinstance(body, list):
+        return len(found) == len(body) and all(map(_is_form_of, body, found))
+    plain: object = json.decode(_encode(found))
+    return plain == body
 
 
 def _digests(kind: str, body: dict[str, Any]) -> dict[str, str]:

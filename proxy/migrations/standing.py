@@ -8,10 +8,13 @@ place, makes it worth nothing. Next: `proxy.migrations.ledger`, which finds it a
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import structs
 
 from proxy.errors import ConfigError
 from proxy.migrations.proof import (
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 AHEAD: Final = timedelta(minutes=5)
 """Clocks of two machines may differ by so much; what is dated later is not believed."""
+_SHOWN_ID: Final = 12
+"""As `ledger.SHOWN_ID`."""
 
 
 class State(StrEnum):
@@ -72,12 +77,14 @@ class Trust:
         sources: where proofs may come from; () for only here, each for the database of
             its own name.
         approvals: how many different people have to say yes; 0 for none.
+        needs_way_back: one of those who say yes has to say how to take it back.
     """
 
     keys: KeyDocument
     environment: str
     sources: tuple[Source, ...] = ()
     approvals: int = 1
+    needs_way_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +112,10 @@ class Standing:
         state: in a word.
         reasons: what is against it, each in words; () for an approved one.
         proof: what it says; None where it can't be believed to say anything.
-        approvals: those that count.
+        approvals: those that count, one of each person, with all the statements that
+            this person lets vary, and the way back that they named last.
         serves: the databases here that it is good for.
+        varying: numbers, from 1, of the statements whose suspected values may differ.
     """
 
     state: State
@@ -114,11 +123,20 @@ class Standing:
     proof: Proof | None
     approvals: tuple[Approval, ...] = ()
     serves: tuple[str, ...] = ()
+    varying: frozenset[int] = frozenset()
 
     @property
     def counts(self) -> bool:
         """Whether it lets its migration pass."""
         return self.state is State.APPROVED
+
+    @property
+    def way_back(self) -> Literal["", "tried", "none"]:
+        """What those who approve say of it: a tried one counts more than none."""
+        said = {each.way_back for each in self.approvals}
+        if "tried" in said:
+            return "tried"
+        return "none" if "none" in said else ""
 
 
 def standing(entry: Entry, trust: Trust, now: datetime) -> Standing:
@@ -145,9 +163,15 @@ def standing(entry: Entry, trust: Trust, now: datetime) -> Standing:
     lacks = trust.approvals - len(yes)
     if lacks > 0:
         reasons.append(f"it lacks {lacks} of {trust.approvals} approvals")
+    if trust.needs_way_back and not any(each.way_back for each in yes):
+        reasons.append(
+            "nobody has said how to take it back: pgwarden migration approve "
+            f"{entry.signed.id[:_SHOWN_ID]} --way-back PLAN.json, or --no-way-back"
+        )
     if reasons:
         return Standing(State.RECORDED, tuple(reasons), proof, yes, serves)
-    return Standing(State.APPROVED, (), proof, yes, serves)
+    may = _varying(proof, yes, trust.approvals)
+    return Standing(State.APPROVED, (), proof, yes, serves, may)
 
 
 def troubles(signed: Signed, keys: KeyDocument) -> list[str]:
@@ -211,7 +235,7 @@ def _approvals(
     entry: Entry, proof: Proof, trust: Trust, now: datetime
 ) -> Sequence[Approval]:
     """Those that count, one of each person, never of who ran the migration."""
-    found: dict[str, Approval] = {}
+    found: dict[str, list[Approval]] = {}
     for signed in entry.approvals:
         if signed.kind != "approval" or troubles(signed, trust.keys):
             continue
@@ -220,5 +244,38 @@ def _approvals(
             continue
         if not proof.recorded_at <= approval.at <= now + AHEAD:
             continue
-        found.setdefault(approval.by, approval)
-    return list(found.values())
+        found.setdefault(approval.by, []).append(approval)
+    return [_of_one(said) for said in found.values()]
+
+
+def _of_one(said: Sequence[Approval]) -> Approval:
+    """All that one person has said: each statement that varies, the last way back."""
+    back = max(
+        said,
+        key=lambda e: (bool(e.way_back), e.at, e.way_back, e.way_back_script),
+    )
+    return structs.replace(
+        said[0],
+        varying=tuple(sorted({number for each in said for number in each.varying})),
+        way_back=back.way_back,
+        way_back_script=back.way_back_script,
+        way_back_loses=back.way_back_loses,
+    )
+
+
+def _varying(
+    proof: Proof, approvals: Sequence[Approval], needed: int
+) -> frozenset[int]:
+    """Statements of which as many people as a proof needs said that they may vary.
+
+    Letting values vary is the wider yes, so it needs as many as the yes itself: with
+    two needed, one alone widens nothing. Who gave the narrower yes besides has not said
+    no to it: a no is a revocation. The order in which approvals came, which nobody
+    signs, changes nothing. Where nobody is asked, nothing varies.
+    """
+    said = Counter(number for each in approvals for number in set(each.varying))
+    return frozenset(
+        number
+        for number, statement in enumerate(proof.statements, 1)
+        if statement.suspected and 0 < needed <= said[number]
+    )

@@ -10,12 +10,16 @@ Next: `proxy.migrations.statement`.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+from msgspec import structs
 
 from proxy.errors import DENIED
 from proxy.migrations.statement import (
+    BindValue,
     Sent,
     StatementError,
     check_type,
@@ -27,7 +31,7 @@ from proxy.sql.facts import Trouble
 from proxy.sql.parse import TOO_COMPLEX, ParseTroubleError, parse, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Kind = Literal["uuid", "timestamp", "integer"]
 
@@ -39,12 +43,20 @@ FORMS: Final[dict[Kind, re.Pattern[bytes]]] = {
     "integer": re.compile(rb"\d{1,19}"),
 }
 """What a value of each kind looks like as text: no letter that could end a literal."""
+_PLAIN_UUID: Final = re.compile(rb"[0-9a-fA-F]{32}")
+"""As Python's drivers write it, with a cast; without one it may be any checksum."""
 BINARY: Final[dict[Kind, dict[int, int]]] = {
     "uuid": {2950: 16},
     "timestamp": {1114: 8, 1184: 8},
     "integer": {20: 8, 21: 2, 23: 4},
 }
 """The same in binary: type (pg_type.dat) and number of bytes."""
+_NEAR: Final = timedelta(days=1)
+"""A time so near to the run may have been made by it; with a zone or without one."""
+_BINARY_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Of timestamps in the binary format, in microseconds (timestamp.h)."""
+_GENERATED: Final[tuple[Kind, ...]] = ("uuid", "timestamp")
+_ZONE: Final = re.compile(r"([+-])(\d\d)(?::?(\d\d))?$")
 _QUOTED: Final = re.compile(rb"'([^'\\]*)'(?!')")
 _NUMBER: Final = re.compile(rb"(\d{1,19})(?![\w.])")
 
@@ -68,6 +80,14 @@ class _Literal(msgspec.Struct, frozen=True):
     start: int
     end: int
     content: bytes
+    is_cast_to_uuid: bool = False
+
+    def is_of(self, kind: Kind) -> bool:
+        """Whether it looks like a value of this kind."""
+        if FORMS[kind].fullmatch(self.content):
+            return True
+        is_uuid = kind == "uuid" and self.is_cast_to_uuid
+        return is_uuid and _PLAIN_UUID.fullmatch(self.content) is not None
 
 
 def template(sent: Sent, varying: tuple[Varying, ...]) -> str:
@@ -78,19 +98,21 @@ def template(sent: Sent, varying: tuple[Varying, ...]) -> str:
     """
     text = exact(sent.text)
     literals, parameters = _written(text)
+    # Of two words on one place the first counts.
+    kinds = {(each.place, each.number): each.kind for each in reversed(varying)}
     parts, position = [], 0
     for number, literal in enumerate(literals, 1):
-        kind = _kind_of(varying, "literal", number)
+        kind = kinds.get(("literal", number))
         if kind is None:
             continue
-        if not FORMS[kind].fullmatch(literal.content):
+        if not literal.is_of(kind):
             raise _refused(f"constant {number} is no {kind}")
         parts += [b"text", text[position : literal.start], b"varies", kind.encode()]
         position = literal.end
     parts += [b"text", text[position:]]
     values = []
     for number, value in enumerate(sent.values, 1):
-        kind = _kind_of(varying, "parameter", number)
+        kind = kinds.get(("parameter", number))
         if kind is None:
             values.append(value_form(value, number))
             continue
@@ -119,14 +141,107 @@ def varying_between(first: Sent, second: Sent) -> tuple[Varying, ...]:
     return made
 
 
+def suspected(sent: Sent, now: datetime) -> tuple[Varying, ...]:
+    """Values that look as if this run had made them up; () where that can't be told.
+
+    From one run nobody knows. So it is said of any uuid, which may as well name a row
+    that is there, and of a time near this one; never of a number, which is mostly
+    meant. It lets nothing vary until a person has said so (`proof.Approval`).
+
+    Args:
+        sent: the statement as it ran.
+        now: when, an aware time.
+    """
+    try:
+        literals, parameters = _written(exact(sent.text))
+        found = [
+            Varying(kind, "literal", number)
+            for number, literal in enumerate(literals, 1)
+            if (kind := _literal_suspicion(literal, now)) is not None
+        ]
+        found += [
+            Varying(kind, "parameter", number)
+            for number, value in enumerate(sent.values, 1)
+            if number in parameters and (kind := _suspicion(value, now)) is not None
+        ]
+        made = tuple(found)
+        template(sent, made)
+    except StatementError:
+        return ()
+    return made
+
+
+def _literal_suspicion(literal: _Literal, now: datetime) -> Kind | None:
+    if literal.is_of("uuid"):
+        return "uuid"
+    return _suspicion(BindValue(literal.content), now)
+
+
+def _suspicion(value: BindValue, now: datetime) -> Kind | None:
+    if value.data is None:
+        return None
+    for kind in _GENERATED:
+        if _is_of(kind, value.data, value.format, value.type_oid):
+            at = _moment(value) if kind == "timestamp" else now
+            return kind if at is not None and abs(at - now) <= _NEAR else None
+    return None
+
+
+def _moment(value: BindValue) -> datetime | None:
+    """The time that a value says, as if it were of UTC where it names no zone."""
+    data = value.data or b""
+    try:
+        if value.format:
+            since = int.from_bytes(data, signed=True)
+            return _BINARY_EPOCH + timedelta(microseconds=since)
+        return _from_text(data.decode())
+    except (ValueError, OverflowError):
+        return None  # the 31st of February, or infinity
+
+
+def _from_text(text: str) -> datetime:
+    """As `FORMS` has it; to the second."""
+    clock, zone = text[:19], _ZONE.search(text[19:])
+    at = datetime.fromisoformat(clock).replace(tzinfo=UTC)
+    if zone is None:
+        return at
+    sign, hours, minutes = zone[1], int(zone[2]), int(zone[3] or 0)
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return at + ahead if sign == "-" else at - ahead
+
+
+def told(text: str, varying: Iterable[Varying]) -> list[str]:
+    """Each value in words for who has to say whether it may vary.
+
+    Args:
+        text: the statement as a proof shows it: shortened, without secrets. What can't
+            be found in it is told by its number.
+        varying: the values.
+    """
+    try:
+        literals, _ = _written(exact(text.encode()))
+    except StatementError:
+        literals = []
+    words = []
+    for each in varying:
+        place = f"${each.number}"
+        if each.place == "literal":
+            place = f"constant {each.number}"
+            here = literals[each.number - 1 : each.number]
+            if here and here[0].is_of(each.kind):
+                place += f", '{here[0].content.decode()}'"
+        words.append(f"a {each.kind}: {place}")
+    return words
+
+
 def _literals_between(first: Sent, second: Sent) -> Iterator[Varying]:
     ours, _ = _written(exact(first.text))
     theirs, _ = _written(exact(second.text))
     for number, (one, other) in enumerate(zip(ours, theirs, strict=False), 1):
         if one.content == other.content:
             continue
-        for kind, form in FORMS.items():
-            if form.fullmatch(one.content) and form.fullmatch(other.content):
+        for kind in FORMS:
+            if one.is_of(kind) and other.is_of(kind):
                 yield Varying(kind, "literal", number)
 
 
@@ -145,15 +260,11 @@ def _is_of(kind: Kind, data: bytes | None, form: int, type_oid: int) -> bool:
     if data is None:
         return False
     if form == 0:
-        return FORMS[kind].fullmatch(data) is not None
+        is_plain = kind == "uuid" and type_oid in BINARY["uuid"]
+        return FORMS[kind].fullmatch(data) is not None or (
+            is_plain and _PLAIN_UUID.fullmatch(data) is not None
+        )
     return BINARY[kind].get(type_oid) == len(data)
-
-
-def _kind_of(varying: tuple[Varying, ...], place: str, number: int) -> Kind | None:
-    for each in varying:
-        if each.place == place and each.number == number:
-            return each.kind
-    return None
 
 
 def _written(text: bytes) -> tuple[list[_Literal], set[int]]:
@@ -172,14 +283,15 @@ def _written(text: bytes) -> tuple[list[_Literal], set[int]]:
         inner = value["TypeCast"]["arg"] if "TypeCast" in value else value
         if "A_Const" in inner:
             literal = _literal(text, inner["A_Const"])
-            literals += [literal] if literal is not None else []
+            if literal is not None:
+                is_uuid = _is_cast_to_uuid(value)
+                literals.append(structs.replace(literal, is_cast_to_uuid=is_uuid))
         elif "ParamRef" in inner:
             direct.append(inner["ParamRef"].get("number", 0))
     literals.sort(key=lambda each: each.start)
-    everywhere = list(_parameters(tree))
     # One that is used elsewhere as well may decide what is changed.
-    once = {each for each in direct if direct.count(each) == everywhere.count(each)}
-    return literals, once
+    written, everywhere = Counter(direct), Counter(_parameters(tree))
+    return literals, {each for each in direct if written[each] == everywhere[each]}
 
 
 def _values(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -191,6 +303,12 @@ def _values(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
     elif "UpdateStmt" in tree:
         for target in tree["UpdateStmt"].get("targetList", ()):
             yield target["ResTarget"].get("val", {})
+
+
+def _is_cast_to_uuid(value: dict[str, Any]) -> bool:
+    names = value.get("TypeCast", {}).get("typeName", {}).get("names", ())
+    said = [each.get("String", {}).get("sval") for each in names]
+    return said in (["uuid"], ["pg_catalog", "uuid"])
 
 
 def _literal(text: bytes, const: dict[str, Any]) -> _Literal | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from proxy.errors import ConfigError
 from proxy.migrations import ledger
@@ -108,6 +109,102 @@ def test_what_leaves_a_proof_unspent(steps: list[Used], *, spent: bool) -> None:
     words = [usage(step) for step in steps]
     assert is_spent(words, "shop") is spent
     assert is_spent(words, "other") is False
+
+
+def settled(step: Used, run: str = "r1", by: str = "ana", **changed: Any) -> Usage:
+    return structs.replace(usage(step, run), settled_by=by, **changed)
+
+
+async def settle(store: Store, word: Usage) -> None:
+    async with store.changing() as connection:
+        await ledger.settle(connection, word)
+
+
+async def spent_reason(store: Store, database: str = "shop") -> str:
+    async with store.reading() as connection:
+        return ledger.spent_reason(await ledger.find(connection, PROOF.id), database)
+
+
+async def test_a_person_s_word_ends_a_run_whose_end_nobody_saw(store: Store) -> None:
+    await put(store, PROOF, approval(PROOF))
+    await use(store, usage(Used.BEGUN))
+    assert await counting(store) == []
+    await settle(store, settled(Used.ROLLED_BACK, note="killed at noon"))
+    assert await counting(store) == [PROOF.id]
+    assert await spent_reason(store) == ""
+    await use(store, usage(Used.BEGUN, "r2"))
+    await settle(store, settled(Used.COMMITTED, "r2"))
+    assert await counting(store) == []
+    async with store.reading() as connection:
+        entry = await ledger.find(connection, PROOF.id)
+    assert [each.settled_by for each in entry.uses] == ["", "ana", "", "ana"]
+    assert entry.uses[1].note == "killed at noon"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        settled(Used.ROLLED_BACK, "r9"),
+        settled(Used.ROLLED_BACK, database="crm"),
+        settled(Used.ROLLED_BACK, by=""),
+        settled(Used.BEGUN),
+        settled(Used.BEGUN, "r9"),
+    ],
+)
+async def test_no_word_on_what_is_no_open_run(store: Store, word: Usage) -> None:
+    await put(store, PROOF, approval(PROOF))
+    await use(store, usage(Used.BEGUN))
+    with pytest.raises(ConfigError):
+        await settle(store, word)
+    assert await counting(store) == []
+
+
+@pytest.mark.parametrize("end", [Used.COMMITTED, Used.PARTIAL, Used.ROLLED_BACK])
+async def test_what_ended_stays_as_it_ended(store: Store, end: Used) -> None:
+    """Else a committed run could be called rolled back, and run once more."""
+    await put(store, PROOF, approval(PROOF))
+    await use(store, usage(Used.BEGUN), usage(end))
+    before = await counting(store)
+    for step in (Used.ROLLED_BACK, Used.COMMITTED):
+        with pytest.raises(ConfigError, match="waits for a word"):
+            await settle(store, settled(step))
+    assert await counting(store) == before
+
+
+async def test_a_run_that_commits_after_all_uses_the_proof_up(store: Store) -> None:
+    """Somebody called it rolled back while it still ran."""
+    await put(store, PROOF, approval(PROOF))
+    await use(store, usage(Used.BEGUN))
+    await settle(store, settled(Used.ROLLED_BACK))
+    await use(store, usage(Used.COMMITTED))
+    assert await counting(store) == []
+    assert "as ana said, committed" in await spent_reason(store)
+
+
+async def test_of_two_words_at_once_one_is_refused(store: Store) -> None:
+    await put(store, PROOF, approval(PROOF))
+    await use(store, usage(Used.BEGUN))
+    both = await asyncio.gather(
+        settle(store, settled(Used.ROLLED_BACK)),
+        settle(store, settled(Used.COMMITTED, by="bea")),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in both].count(ConfigError) == 1
+
+
+async def test_why_it_is_spent_and_what_to_do(store: Store) -> None:
+    await put(store, PROOF, approval(PROOF))
+    assert await spent_reason(store) == ""
+    await use(store, usage(Used.BEGUN))
+    said = await spent_reason(store)
+    assert f'proof {PROOF.id[:12]} was used in "shop" already' in said
+    assert "begun 2026-11-20T12:00:00+00:00 by m, no end seen" in said
+    assert f"pgwarden migration settle {PROOF.id[:12]} shop" in said
+    assert await spent_reason(store, "crm") == ""
+    await use(store, usage(Used.COMMITTED))
+    said = await spent_reason(store)
+    assert "by m, committed 2026-11-20T12:00:00+00:00" in said
+    assert said.endswith("record it anew on staging")
 
 
 async def test_a_use_of_no_proof_is_refused(store: Store) -> None:

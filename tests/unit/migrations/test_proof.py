@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from proxy.migrations.proof import (
     SHOWN_LENGTH,
     ProvenStatement,
     fits,
+    proven_statement,
     settings_that_differ,
     shown,
 )
@@ -30,8 +33,10 @@ def test_only_the_same_statement_fits() -> None:
     proven = ProvenStatement(
         sha256=fingerprint(sent(IDS[0], b"1")), shown="", message=1
     )
-    assert fits(proven, sent(IDS[0], b"1"))
-    assert fits(proven, sent(IDS[0], b"1", text=b"-- x\n" + TEXT + b";"))
+    assert fits(proven, sent(IDS[0], b"1"), may_vary=False)
+    assert fits(
+        proven, sent(IDS[0], b"1", text=b"-- x\n" + TEXT + b";"), may_vary=False
+    )
     for other in (
         sent(IDS[1], b"1"),
         sent(IDS[0], b"2"),
@@ -41,7 +46,7 @@ def test_only_the_same_statement_fits() -> None:
         sent(IDS[0], b"1", text=b"\xff"),
         sent(),
     ):
-        assert not fits(proven, other)
+        assert not fits(proven, other, may_vary=False)
 
 
 def test_a_varying_value_fits_and_nothing_else() -> None:
@@ -52,7 +57,7 @@ def test_a_varying_value_fits_and_nothing_else() -> None:
         message=1,
         varying=varying,
     )
-    assert fits(proven, sent(IDS[1], b"1"))
+    assert fits(proven, sent(IDS[1], b"1"), may_vary=False)
     for other in (
         sent(IDS[1], b"2"),
         sent(b"no uuid", b"1"),
@@ -60,7 +65,40 @@ def test_a_varying_value_fits_and_nothing_else() -> None:
         sent(b"1"),
         sent(IDS[1], b"1", text=b"SELECT ("),
     ):
-        assert not fits(proven, other)
+        assert not fits(proven, other, may_vary=False)
+
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+ADD = b"INSERT INTO t (id, at) VALUES ($1, '2026-11-20 11:59:58')"
+
+
+def test_what_is_suspected_may_differ_only_where_people_said_so() -> None:
+    proven = proven_statement(sent(IDS[0], text=ADD), NOW, message=1)
+    assert proven.suspected == (
+        Varying("timestamp", "literal", 1),
+        Varying("uuid", "parameter", 1),
+    )
+    later = ADD.replace(b"2026-11-20 11:59:58", b"2027-01-01 00:00:00")
+    assert fits(proven, sent(IDS[0], text=ADD), may_vary=False)
+    assert not fits(proven, sent(IDS[1], text=later), may_vary=False)
+    assert fits(proven, sent(IDS[1], text=later), may_vary=True)
+    for other in (
+        sent(b"no uuid", text=later),
+        sent(IDS[1], text=later.replace(b"INTO t", b"INTO u")),
+        sent(IDS[1], text=later + b" ON CONFLICT DO NOTHING"),
+        sent(IDS[1], text=later.replace(b"2027-01-01 00:00:00", b"now")),
+        sent(IDS[1], text=b"\xff"),
+    ):
+        assert not fits(proven, other, may_vary=True)
+
+
+def test_where_nothing_is_suspected_nothing_may_differ() -> None:
+    text = b"INSERT INTO t (id, n) VALUES (gen_random_uuid(), 5)"
+    proven = proven_statement(sent(text=text), NOW, message=1)
+    assert (proven.suspected, proven.template_sha256) == ((), "")
+    assert fits(proven, sent(text=text), may_vary=True)
+    changed = text.replace(b"5", b"6")
+    assert not fits(proven, sent(text=changed), may_vary=True)
 
 
 def test_a_session_with_other_settings_is_told() -> None:

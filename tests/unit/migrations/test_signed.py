@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import json
 
 from proxy.errors import ConfigError
 from proxy.migrations import signed as signing
-from proxy.migrations.proof import Proof, read_approval, read_proof
+from proxy.migrations.proof import Proof, read_approval, read_proof, read_usage
 from proxy.migrations.signed import (
     Signed,
     changed_fields,
@@ -20,7 +21,16 @@ from proxy.migrations.signed import (
     sign,
     signature_fits,
 )
-from tests.unit.migrations.made import KEYS, NOW, approval, pair, proof, recorded
+from proxy.migrations.standing import Entry, State, standing
+from tests.unit.migrations.made import (
+    KEYS,
+    NOW,
+    approval,
+    pair,
+    proof,
+    recorded,
+    trust,
+)
 
 FIELDS = [each.name for each in msgspec.structs.fields(Proof)]
 PUBLIC = KEYS.public.loaded()
@@ -175,3 +185,50 @@ def _is_believed(data: bytes) -> bool:
 
 def _with(signed: Signed, **changed: Any) -> Signed:
     return msgspec.structs.replace(signed, **changed)
+
+
+BEFORE = Path(__file__).parent / "before_suspected.ledger"
+"""A proof, its approval and a use, written before values could be suspected."""
+
+
+def test_what_was_signed_before_a_field_came_still_counts() -> None:
+    lines = BEFORE.read_bytes().splitlines()
+    old, yes, use = map(decoded, lines)
+    assert [encoded(each) for each in (old, yes, use)] == lines
+    assert b"suspected" not in lines[0]
+    assert b"suspected" in encoded(recorded())
+    assert read_proof(old) == proof()
+    assert read_approval(yes) == read_approval(approval(old))
+    its = standing(Entry(old, (yes,)), trust(), NOW)
+    assert (its.state, its.varying) == (State.APPROVED, frozenset())
+    assert read_usage(use).settled_by == ""
+    assert changed_fields(use) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("shown", "shown "),  # another name
+        ("shown", "suspected"),  # of another type
+        ("copied_sha256", "template_sha256"),  # a new one for an old one
+    ],
+)
+def test_no_other_field_may_be_missing(old: str, new: str) -> None:
+    """Whoever signs it: what is left out would read as its default."""
+    body = json.decode(BEFORE.read_bytes().splitlines()[0])["body"]
+    first = body["statements"][0]
+    first[new] = first.pop(old)
+    made = msgspec.defstruct("Made", [(name, Any) for name in body])(**body)
+    signed = sign("proof", made, key_id=KEYS.private.id, key=KEYS.private.private)
+    assert signature_fits(signed, PUBLIC)
+    with pytest.raises(ConfigError, match="its fields"):
+        read_proof(signed)
+
+
+def test_a_field_that_is_left_out_at_the_top_is_missed() -> None:
+    for name in ("settings", "note", "applied"):
+        body = {key: each for key, each in recorded().body.items() if key != name}
+        made = msgspec.defstruct("Made", [(key, Any) for key in body])(**body)
+        signed = sign("proof", made, key_id=KEYS.private.id, key=KEYS.private.private)
+        with pytest.raises(ConfigError, match="not in the form"):
+            read_proof(signed)

@@ -10,8 +10,9 @@ import pytest
 
 from proxy.migrations.keys import KeyDocument
 from proxy.migrations.ledger import unsigned_revocation
-from proxy.migrations.proof import Outcome, Revocation
+from proxy.migrations.proof import Outcome, ProvenStatement, Revocation
 from proxy.migrations.standing import Entry, Source, State, Trust, standing
+from proxy.migrations.varying import Varying
 from tests.unit.migrations.made import (
     DAY,
     KEYS,
@@ -179,3 +180,132 @@ def test_times_without_a_zone_are_no_time() -> None:
     with pytest.raises(TypeError):
         standing(entry(), trust(), datetime(2026, 1, 1))  # noqa: DTZ001 - the point
     assert datetime.now(UTC).tzinfo is not None
+
+
+SUSPECTED = (
+    ProvenStatement(sha256="a" * 64, shown="CREATE TABLE t (id uuid)", message=1),
+    *(
+        ProvenStatement(
+            sha256="b" * 64,
+            shown="INSERT INTO t VALUES ($1)",
+            message=number,
+            suspected=(Varying("uuid", "parameter", 1),),
+            template_sha256="e" * 64,
+        )
+        for number in (2, 3)
+    ),
+)
+
+
+def varying(
+    needed: int, *said: tuple[str, tuple[int, ...]], **of_key: Any
+) -> frozenset[int]:
+    """What may vary after these people said so."""
+    signed = recorded(statements=SUSPECTED)
+    key = pair(**of_key)
+    yes = tuple(approval(signed, by, key, varying=which) for by, which in said)
+    its = standing(Entry(signed, yes), trust(approvals=needed), NOW)
+    again = standing(Entry(signed, yes[::-1]), trust(approvals=needed), NOW)
+    assert again.varying == its.varying, "the order of approvals is not signed"
+    return its.varying
+
+
+def test_as_many_let_values_vary_as_a_proof_needs() -> None:
+    assert varying(1, ("ana", ())) == set()
+    assert varying(1, ("ana", (2,))) == {2}
+    assert varying(1, ("ana", ()), ("bea", (2, 3))) == {2, 3}
+    assert varying(2, ("ana", (2,)), ("bea", ())) == set()
+    assert varying(2, ("ana", (2, 3)), ("bea", (2,))) == {2}
+    assert varying(2, ("ana", ()), ("bea", (3,)), ("cem", (3,))) == {3}
+
+
+def test_one_person_may_say_it_later_and_counts_once() -> None:
+    assert varying(1, ("ana", ()), ("ana", (2,))) == {2}
+    assert varying(2, ("ana", (2,)), ("ana", (2,)), ("bea", ())) == set()
+    assert varying(2, ("ana", (2, 2, 2)), ("bea", ())) == set()
+
+
+def test_nothing_varies_where_nobody_has_a_right_to_say_so() -> None:
+    assert varying(0, ("ana", (2, 3))) == set()
+    assert varying(1, ("ana", ()), ("deploy", (2,))) == set()
+    assert varying(2, ("ana", (2,))) == set()
+    assert varying(1, ("ana", (1, 4, 0, -1))) == set()
+    assert varying(1, ("ana", (2,)), seed=9) == set()
+
+
+def test_who_writes_the_store_lets_nothing_vary() -> None:
+    signed = recorded(statements=SUSPECTED)
+    yes = approval(signed)
+    body = {**yes.body, "varying": [2]}
+    forged = msgspec.structs.replace(yes, body=body)
+    assert standing(Entry(signed, (forged,)), trust(), NOW).varying == set()
+    both = standing(Entry(signed, (yes, forged)), trust(), NOW)
+    assert both.state is State.APPROVED
+    assert both.varying == set()
+
+
+# --- the way back -------------------------------------------------------------
+
+
+def _said(*said: Signed, of: Signed) -> Entry:
+    return Entry(of, said)
+
+
+def test_where_it_is_asked_for_somebody_has_to_say_how_to_take_it_back() -> None:
+    asking = trust(needs_way_back=True)
+    its = standing(entry(), asking, NOW)
+    assert its.state is State.RECORDED
+    (why,) = its.reasons
+    assert why.startswith("nobody has said how to take it back")
+    assert f"approve {entry().signed.id[:12]} --way-back" in why
+    assert standing(entry(), trust(), NOW).counts
+    of = recorded()
+    for word in ("tried", "none"):
+        its = standing(_said(approval(of, way_back=word), of=of), asking, NOW)
+        assert its.counts, its.reasons
+        assert its.way_back == word
+
+
+def test_it_is_asked_for_where_no_approval_is() -> None:
+    of = recorded()
+    asking = trust(needs_way_back=True, approvals=0)
+    assert not standing(Entry(of), asking, NOW).counts
+    assert standing(_said(approval(of, way_back="none"), of=of), asking, NOW).counts
+
+
+def test_only_an_approval_that_counts_says_it() -> None:
+    of = recorded()
+    back: dict[str, Any] = {"way_back": "tried", "way_back_script": "DROP TABLE t;"}
+    good = approval(of)
+    forged = approval(of, "eve", **back)
+    body = {**good.body, **back}
+    for wrong in (
+        approval(of, "deploy", **back),  # who ran it
+        approval(of, "bea", pair(seed=2), **back),  # a key that nobody knows
+        approval(recorded(name="other"), "bea", **back),  # of another proof
+        approval(of, "bea", at=NOW + DAY, **back),  # dated ahead
+        msgspec.structs.replace(good, body=body),  # put in afterwards
+        msgspec.structs.replace(forged, body={**forged.body, "by": "bea"}),
+    ):
+        its = standing(_said(good, wrong, of=of), trust(needs_way_back=True), NOW)
+        assert not its.counts
+        assert its.way_back == ""
+
+
+def test_of_one_person_the_last_way_back_counts_in_whichever_order_they_came() -> None:
+    of = recorded()
+    hour = timedelta(hours=1)
+    said = [
+        approval(of, way_back="none", at=NOW - 3 * hour),
+        approval(
+            of, way_back="tried", way_back_script="DROP TABLE t;", at=NOW - 2 * hour
+        ),
+        approval(of, varying=(2,), at=NOW - hour),  # unsays nothing
+    ]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        its = standing(_said(*(said[n] for n in order), of=of), trust(), NOW)
+        (one,) = its.approvals
+        assert (its.way_back, one.way_back_script) == ("tried", "DROP TABLE t;")
+        assert one.varying == (2,)
+    changed = approval(of, way_back="none", at=NOW)
+    assert standing(_said(*said, changed, of=of), trust(), NOW).way_back == "none"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
 from proxy.migrations.statement import BindValue, Sent, StatementError, fingerprint
-from proxy.migrations.varying import Varying, template, varying_between
+from proxy.migrations.varying import (
+    Varying,
+    suspected,
+    template,
+    told,
+    varying_between,
+)
 
 UUIDS = ("123e4567-e89b-12d3-a456-426614174000", "223E4567-e89b-12d3-a456-426614174000")
+PLAIN = "123e4567e89b12d3a456426614174000"
 TIMES = ("2026-01-02 03:04:05.678+00", "2026-02-02T03:04:05Z")
 INSERT = "INSERT INTO t (id, at, n) VALUES ('{}', '{}'::timestamptz, {})"
 
@@ -134,3 +143,103 @@ def test_a_parameter_must_be_of_its_kind_and_form(value: BindValue) -> None:
     except StatementError:
         return
     assert found != proven
+
+
+NOW = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
+HERE = NOW.astimezone(timezone(timedelta(hours=-8)))
+BINARY_NOW = bytes.fromhex("0002ea5dbb245580")
+"""What timestamptz_send and timestamp_send of PostgreSQL 17 make of NOW."""
+
+
+@pytest.mark.parametrize("now", [NOW, HERE])
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (INSERT.format(UUIDS[0], TIMES[0], 7), ["uuid", "timestamp"]),
+        (f"UPDATE t SET id = '{UUIDS[1]}'::uuid WHERE n = 1", ["uuid"]),
+        # as Django writes it on psycopg 3
+        (f"INSERT INTO t VALUES ('{PLAIN}'::uuid, 'x')", ["uuid"]),
+        (f"INSERT INTO t VALUES ('{PLAIN}'::pg_catalog.uuid)", ["uuid"]),
+        (f"INSERT INTO t VALUES ('{PLAIN}')", []),  # any checksum
+        (f"INSERT INTO t VALUES ('{PLAIN}'::text)", []),
+        (f"INSERT INTO t VALUES ('{PLAIN}'::app.uuid)", []),
+        (f"INSERT INTO t VALUES ('{PLAIN}0'::uuid)", []),
+        (f"INSERT INTO t VALUES ('{UUIDS[0]}'), ('{UUIDS[1]}')", ["uuid", "uuid"]),
+        ("INSERT INTO t VALUES ('2026-01-03 03:04:05Z')", ["timestamp"]),
+        ("INSERT INTO t VALUES ('2026-01-03 11:00:00+08')", ["timestamp"]),
+        ("INSERT INTO t VALUES ('2026-01-03 00:00:00-03:30')", []),
+        ("INSERT INTO t VALUES ('2026-01-04 00:00:00')", []),
+        ("INSERT INTO t VALUES ('1999-12-31 23:59:59')", []),
+        ("INSERT INTO t VALUES ('2026-02-31 00:00:00', '9999-12-31 23:59:59-12')", []),
+        ("INSERT INTO t VALUES (20260102030405, 7, '7')", []),
+        (f"INSERT INTO t VALUES (lower('{UUIDS[0]}'))", []),
+        (f"UPDATE t SET a = 1 WHERE id = '{UUIDS[0]}'", []),
+        (f"INSERT INTO t SELECT '{UUIDS[0]}'", []),
+        (f"CREATE TABLE t (id uuid DEFAULT '{UUIDS[0]}')", []),
+        ("SELECT (", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_what_looks_made_up(text: str, kinds: list[str], now: datetime) -> None:
+    assert [each.kind for each in suspected(sent(text), now)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (BindValue(UUIDS[0].encode()), "uuid"),
+        (BindValue(bytes(range(16)), 1, 2950), "uuid"),
+        (BindValue(PLAIN.encode(), 0, 2950), "uuid"),
+        (BindValue(bytes(range(16)), 1, 0), None),
+        (BindValue(bytes(range(16)), 1, 17), None),
+        (BindValue(TIMES[0].encode(), 0, 1184), "timestamp"),
+        (BindValue(BINARY_NOW, 1, 1114), "timestamp"),
+        (BindValue(BINARY_NOW, 1, 20), None),
+        (BindValue((2**63 - 1).to_bytes(8), 1, 1184), None),  # infinity
+        (BindValue((0).to_bytes(8), 1, 1184), None),
+        (BindValue(b"7"), None),
+        (BindValue(None, 0, 2950), None),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_looks_made_up(value: BindValue, kind: str | None) -> None:
+    found = suspected(Sent(b"INSERT INTO t VALUES ($1)", (value,)), NOW)
+    assert [each.kind for each in found] == ([kind] if kind else [])
+    text = b"UPDATE t SET a = $1 WHERE b = $1"
+    assert suspected(Sent(text, (value,)), NOW) == ()
+
+
+def test_a_uuid_without_its_dashes_may_vary_only_as_a_uuid() -> None:
+    one = sent(f"INSERT INTO t VALUES ('{PLAIN}'::uuid, '{PLAIN}')")
+    other = sent(f"INSERT INTO t VALUES ('{'0' * 32}'::uuid, '{PLAIN}')")
+    varying = suspected(one, NOW)
+    assert varying == (Varying("uuid", "literal", 1),)
+    assert varying_between(one, other) == varying
+    assert template(one, varying) == template(other, varying)
+    assert told(one.text.decode(), varying) == [f"a uuid: constant 1, '{PLAIN}'"]
+    wider = sent(f"INSERT INTO t VALUES ('{PLAIN}'::uuid, '{'0' * 32}')")
+    assert template(wider, varying) != template(one, varying)
+    with pytest.raises(StatementError):
+        template(sent(f"INSERT INTO t VALUES ('{'x' * 32}'::uuid, 'a')"), varying)
+
+
+def test_what_is_suspected_is_told_as_it_is_shown() -> None:
+    one = sent(INSERT.format(UUIDS[0], TIMES[0], "$1"), UUIDS[1].encode())
+    said = [
+        f"a uuid: constant 1, '{UUIDS[0]}'",
+        f"a timestamp: constant 2, '{TIMES[0]}'",
+        "a uuid: $1",
+    ]
+    found = suspected(one, NOW)
+    assert told(one.text.decode(), found) == said
+    # Shortened text can't be read, and one that is another does not name its values.
+    assert told(one.text.decode()[:20], found)[0] == "a uuid: constant 1"
+    assert told("INSERT INTO t VALUES ('x')", found)[0] == "a uuid: constant 1"
+
+
+def test_many_values_are_no_trouble() -> None:
+    """Each is looked at once, not once for each other one."""
+    rows = ", ".join(f"('{UUIDS[0]}', ${n})" for n in range(1, 4001))
+    one = sent(f"INSERT INTO t VALUES {rows}", *[UUIDS[1].encode()] * 4000)
+    found = suspected(one, NOW)
+    assert len(found) == 8000
+    assert template(one, found)
