@@ -53,7 +53,7 @@ class Effects:
         return [each for each in found if each.schema == schema] if schema else found
 
     def attributes(self) -> dict[str, list[Function]]:
-        """The functions that `row.name` can call, by name."""
+        """The functions that `row.name` or `(value).name` can call, by name."""
         found = {
             name: [each for each in functions if each.of_row]
             for name, functions in self._by_name.items()

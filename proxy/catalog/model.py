@@ -37,7 +37,8 @@ class Function(Struct, frozen=True, gc=False):
         extension: the extension that brought it, or "".
         settings: (name, value) of its SET clauses.
         support: (schema, name) of the functions that an aggregate calls.
-        of_row: it can be called as `row.name`: its one argument is a row.
+        of_row: it can be called as `row.name` or `(value).name`, whatever type its one
+            argument has.
     """
 
     schema: str

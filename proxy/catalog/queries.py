@@ -85,7 +85,6 @@ SELECT n.nspname::pg_catalog.text AS schema,
         JOIN pg_catalog.pg_namespace sn ON sn.oid = s.pronamespace
         WHERE a.aggfnoid = p.oid) AS support,
     (p.prokind = 'f' AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
-        AND t.typtype IN ('c', 'p')
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute f
             WHERE f.attrelid = t.typrelid AND t.typrelid <> 0
                 AND f.attname = p.proname AND NOT f.attisdropped)) AS of_row

@@ -106,6 +106,18 @@ TRAPS = [
         "SELECT (i).gross FROM item i",
     ),
     Trap(
+        "attribute notation of a plain value",
+        "CREATE FUNCTION public.net(int) RETURNS int LANGUAGE sql AS "
+        "$$SELECT helpers.strike('plain')$$",
+        "SELECT (id).net FROM item",
+    ),
+    Trap(
+        "attribute notation of a function's own row",
+        "CREATE FUNCTION public.tare(int) RETURNS int LANGUAGE sql AS "
+        "$$SELECT helpers.strike('series')$$",
+        "SELECT n.tare FROM generate_series(1, 2) n",
+    ),
+    Trap(
         "an operator",
         "CREATE FUNCTION public.op(int, text) RETURNS int LANGUAGE sql AS "
         "$$SELECT helpers.strike('operator')$$; "
