@@ -78,6 +78,10 @@ TABLE: Final = (
            "Upstream failures: connect, tls, login, lost, protocol.", ("reason",)),
     Metric("pgwarden_cancel_requests_total", "counter",
            "CancelRequests: forwarded, unknown (no such key), failed.", ("result",)),
+    Metric("pgwarden_migrations_total", "counter",
+           "Migrations: recorded, unrecorded (on staging); of proven ones begun,"
+           " committed, rolled_back, partial, unknown (how they ended), drifted (the"
+           " schema is another one behind it), gate (kept from beginning).", ("step",)),
     Metric("pgwarden_policy_reloads_total", "counter",
            "Attempts to load a changed policy: ok, refused (the old one stays).",
            ("result",)),

@@ -119,6 +119,7 @@ class Metrics:
         self._outcomes = _Counted()
         self._upstream_errors = _Counted()
         self._cancels = _Counted()
+        self._migrations = _Counted()
         self._reloads = _Counted()
         self._catalog_loads = _Counted()
         self._decision_s = Histogram(DECISION_BUCKETS)
@@ -181,6 +182,14 @@ class Metrics:
         """A CancelRequest arrived."""
         self._cancels.add((result,))
 
+    def migration(self, step: str) -> None:
+        """A migration was recorded, or a proven one has come so far.
+
+        Args:
+            step: one of those that the table of metrics names.
+        """
+        self._migrations.add((step,))
+
     def policy_reload(
         self, result: Literal["ok", "refused"], version: str = ""
     ) -> None:
@@ -224,6 +233,7 @@ class Metrics:
             "pgwarden_statement_outcomes_total": self._outcomes,
             "pgwarden_upstream_errors_total": self._upstream_errors,
             "pgwarden_cancel_requests_total": self._cancels,
+            "pgwarden_migrations_total": self._migrations,
             "pgwarden_policy_reloads_total": self._reloads,
             "pgwarden_catalog_loads_total": self._catalog_loads,
             "pgwarden_access_grants": self.lent,

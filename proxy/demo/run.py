@@ -1,7 +1,7 @@
 """`pgwarden demo` from start to end: a server, the proxy before it, nothing left over.
 
 Postgres and the proxy are children; this process watches both and takes them down in
-order. Imports `folder`, `embedded`, `foreign`, `config`, `words`. Next:
+order. Imports `folder`, `embedded`, `foreign`, `config`, `serving`. Next:
 `proxy.demo.postgres`.
 """
 
@@ -11,39 +11,32 @@ import asyncio
 import contextlib
 import errno
 import json
-import os
 import signal
 import socket
-import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from proxy.demo import children, dsn
+from proxy.demo import dsn
 from proxy.demo.config import (
     LISTEN_HOST,
     Ports,
     everyone,
     fill_store,
-    serving_file,
     write_settings,
 )
 from proxy.demo.embedded import EmbeddedGround
 from proxy.demo.folder import DemoFolder, write_private
 from proxy.demo.foreign import ForeignGround, ForeignPlan
 from proxy.demo.gate import waive
+from proxy.demo.serving import serving, until_serving, until_trouble
 from proxy.demo.words import Opened, introduction
-from proxy.errors import ConfigError, UnavailableError, reason_of
+from proxy.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from proxy.demo.ground import Ground, Served
-
-_POLL_S: Final = 0.1
-_SERVING_S: Final = 30.0
-_STOP_PROXY: Final = ((signal.SIGTERM, 10.0),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +102,15 @@ class _Demo:
             ground = self._ground(folder)
             served = await stack.enter_async_context(self._prepared(ground))
             settings, waived = await self._settings(folder, served)
-            proxy = stack.enter_context(self._proxy(folder, settings))
-            opened = await _until_serving(proxy, folder)
+            proxy = stack.enter_context(serving(folder, settings))
+            opened = await until_serving(proxy, folder)
             for warning in (*served.warnings, *waived):
                 self._tell(_framed(warning))
             self._tell(
                 introduction(opened, served, everyone(folder.passwords), folder.audit)
             )
             stack.enter_context(self._ready_file(opened, served, folder))
-            await _until_trouble(proxy, ground, folder)
+            await until_trouble(proxy, ground, folder)
 
     def _ground(self, folder: DemoFolder) -> Ground:
         if self._options.upstream is None:
@@ -155,35 +148,6 @@ class _Demo:
         return settings, [waived.warning]
 
     @contextlib.contextmanager
-    def _proxy(
-        self, folder: DemoFolder, settings: Path
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        # The settings file says it all: PGWARDEN_* of this shell would change the demo.
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("PGWARDEN_")
-        }
-        proxy = children.spawn(
-            # -P: a folder named "proxy" where the person stands is not ours.
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "proxy.cli.main",
-                "serve",
-                "--config",
-                str(settings),
-            ],
-            _proxy_log(folder),
-            environment=environment,
-        )
-        try:
-            yield proxy
-        finally:
-            children.stop(proxy, *_STOP_PROXY)
-
-    @contextlib.contextmanager
     def _ready_file(
         self, opened: Opened, served: Served, folder: DemoFolder
     ) -> Iterator[None]:
@@ -207,34 +171,6 @@ class _Demo:
             yield
         finally:
             path.unlink(missing_ok=True)
-
-
-async def _until_serving(proxy: subprocess.Popen[bytes], folder: DemoFolder) -> Opened:
-    file = serving_file(folder)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_SERVING_S):
-            while not file.exists():
-                if proxy.poll() is not None:
-                    raise UnavailableError(_ending("the proxy did not start", folder))
-                await asyncio.sleep(_POLL_S)
-            told: dict[str, Any] = json.loads(file.read_text("utf-8"))
-            return Opened(
-                _port(told["listen"][0]), _port(told["admin"]), tuple(told["pids"])
-            )
-    raise UnavailableError(
-        _ending(f"the proxy does not listen after {_SERVING_S:.0f} seconds", folder)
-    )
-
-
-async def _until_trouble(
-    proxy: subprocess.Popen[bytes], ground: Ground, folder: DemoFolder
-) -> None:
-    while True:
-        if proxy.poll() is not None:
-            raise UnavailableError(_ending("the proxy ended by itself", folder))
-        if trouble := ground.trouble():
-            raise UnavailableError(trouble)
-        await asyncio.sleep(_POLL_S)
 
 
 def _check(options: DemoOptions) -> None:
@@ -274,19 +210,6 @@ def _check_port(option: str, port: int) -> None:
                 f"port {port} on {LISTEN_HOST} {why}",
                 hint=f"choose another one, or any free one: {option} 0",
             ) from None
-
-
-def _proxy_log(folder: DemoFolder) -> Path:
-    return folder.scratch / "pgwarden.log"
-
-
-def _ending(what: str, folder: DemoFolder) -> str:
-    said = children.last_lines(_proxy_log(folder))
-    return f"{what}:\n{said}" if said else what
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2])
 
 
 def _framed(text: str) -> str:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from proxy.migrations.difference import differing, nearest, short
 from proxy.migrations.following import Cursor, Followed, Progress, Unproven
 from proxy.migrations.profile_reading import Happening, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from proxy.migrations.following import Candidate, Piece, Proofs
     from proxy.migrations.profile_reading import Event, Reading
@@ -36,10 +37,6 @@ _TELLS_OF_HISTORY: Final = frozenset(
         Happening.ACT,
     }
 )
-_MOST_SHOWN: Final = 120
-"""Characters of a statement in a message."""
-
-
 NOT_PROVEN: Final = "migration.not-proven"
 CHANGED: Final = "migration.changed"
 OUT_OF_ORDER: Final = "migration.out-of-order"
@@ -49,12 +46,21 @@ HISTORY: Final = "migration.history"
 UNCERTAIN: Final = "migration.uncertain"
 
 _RECORD: Final = "Run it on staging through pgwarden, which records the proof."
+_COMPARE: Final = (
+    "`pgwarden migration check --config pgwarden.yaml FILE` names the first statement "
+    "that differs. To prove it anew, run it on staging through pgwarden."
+)
 
 
 class Follower:
-    """Follows the migrations of one session."""
+    """Follows the migrations of one session.
 
-    def __init__(self, proofs: Proofs, permitted_acts: frozenset[str]) -> None:
+    Attributes:
+        proofs: what counts; renewed by its owner.
+        progress: what is known.
+    """
+
+    def __init__(self, proofs: Proofs, permitted_acts: Container[str]) -> None:
         """Begin with nothing running.
 
         Args:
@@ -62,7 +68,7 @@ class Follower:
             permitted_acts: commands that write history without a migration and that
                 this role may run: "prisma migrate resolve --applied".
         """
-        self._proofs = proofs
+        self.proofs = proofs
         self._acts = permitted_acts
         self.progress = Progress()
 
@@ -72,6 +78,7 @@ class Follower:
         readings: Sequence[Reading],
         *,
         in_transaction: bool,
+        commits_itself: bool = False,
     ) -> Followed:
         """What a message's statements are, as things stand; changes nothing.
 
@@ -80,6 +87,7 @@ class Follower:
             readings: what the recogniser says of each.
             in_transaction: one is open, or the message is one by itself: a Query of
                 several statements without BEGIN or COMMIT.
+            commits_itself: Postgres commits all of it behind the message's end.
         """
         now = self.progress
         began: list[Candidate] = []
@@ -88,15 +96,24 @@ class Follower:
             if reading.part in _STANDS_ALONE and not _commits_half(now, piece):
                 continue
             changes = True
-            was_running = now.is_running
+            was_running, had_ended = now.is_running, len(now.ended)
             step = self._step(now, piece, reading)
             if isinstance(step, Progress) and not in_transaction:
-                step = _alone(step) if reading.part is Part.BODY else step
+                is_body = reading.part is Part.BODY or _reverts(reading)
+                step = _alone(step) if is_body else step
             if isinstance(step, Unproven):
                 return Followed(False, True, (), self.progress, step)  # noqa: FBT003
             now = step
             if now.is_running and not was_running:
                 began.extend(cursor.proof for cursor in now.cursors)
+            elif not was_running:
+                # One without statements has its gates, and is good for one run, too.
+                began.extend(now.ended[had_ended:])
+        if commits_itself and changes:
+            whole = _whole(now)
+            if isinstance(whole, Unproven):
+                return Followed(False, True, (), self.progress, whole)  # noqa: FBT003
+            now = whole
         return Followed(changes, changes, tuple(began), now)
 
     def take(self, followed: Followed) -> None:
@@ -129,7 +146,10 @@ class Follower:
                 "History is written by the tool, while it applies a migration.",
             )
         if reading.part is Part.BOOKKEEPING:
-            return self._kept(now, reading)
+            # A row that is taken back may be a statement of a proven migration.
+            ran = self._ran(now, piece) if _reverts(reading) else None
+            is_proven = isinstance(ran, Progress)
+            return ran if ran and is_proven else self._kept(now, reading)
         return self._ran(now, piece)
 
     def _kept(self, now: Progress, reading: Reading) -> Progress | Unproven:
@@ -159,7 +179,7 @@ class Follower:
             case Happening.ENDED:
                 return self._ended(now, event)
             case Happening.FAILED:
-                return structs.replace(now, cursors=(), is_running=False, announced="")
+                return _failed(now, event)
             case Happening.REVERTED | Happening.ACT:
                 return self._act(now, event)
             case Happening.LOCKED | Happening.UNLOCKED | Happening.DESTRUCTIVE:
@@ -168,8 +188,13 @@ class Follower:
     def _act(self, now: Progress, event: Event) -> Progress | Unproven:
         if event.command in self._acts and not now.is_running:
             return now
+        if event.happening is Happening.ACT and now.is_running:
+            # Behind rows that were taken back, and nothing else, it looks like one.
+            ended = self._ended(now, event)
+            if isinstance(ended, Progress):
+                return ended
         # A migration without statements (a merge of branches) looks like an act.
-        for proof in self._proofs.of_tool(event.tool):
+        for proof in self.proofs.of_tool(event.tool):
             if not proof.length and not now.is_running and _names(proof, event):
                 return structs.replace(now, ended=(*now.ended, proof))
         command = event.command or f"taking back a migration of {event.tool}"
@@ -182,16 +207,16 @@ class Follower:
     def _announced(self, now: Progress, event: Event) -> Progress | Unproven:
         if now.is_running:
             return _not_finished(now)
-        named = [p for p in self._proofs.of_tool(event.tool) if p.name == event.name]
+        named = [p for p in self.proofs.of_tool(event.tool) if p.name == event.name]
         exact = [p for p in named if p.checksum == event.checksum]
         if not exact:
-            what = f'migration "{_short(event.name)}"'
+            what = f'migration "{short(event.name)}"'
             if named:
                 return Unproven(
                     CHANGED,
                     f"{what} was changed since it was proven: its checksum is "
-                    f"{_short(event.checksum)}, proven was {named[-1].checksum}",
-                    _RECORD,
+                    f"{short(event.checksum)}, proven was {named[-1].checksum}",
+                    _COMPARE,
                 )
             return Unproven(NOT_PROVEN, f"{what} was not proven on staging", _RECORD)
         cursors = tuple(Cursor(proof) for proof in exact)
@@ -205,8 +230,8 @@ class Follower:
         if not now.is_running:
             cursors = tuple(
                 Cursor(proof)
-                for tool in self._proofs.tools()
-                for proof in self._proofs.of_tool(tool)
+                for tool in self.proofs.tools()
+                for proof in self.proofs.of_tool(tool)
                 if not proof.is_announced
             )
         fitting = tuple(
@@ -215,7 +240,7 @@ class Follower:
             if not cursor.is_complete and cursor.proof.fits(cursor.position, piece)
         )
         if not fitting:
-            return _difference(now, piece)
+            return _difference(now, piece, cursors)
         return structs.replace(now, cursors=fitting, is_running=True)
 
     def _ended(self, now: Progress, event: Event) -> Progress | Unproven:
@@ -232,6 +257,11 @@ class Follower:
         )
 
 
+def _reverts(reading: Reading) -> bool:
+    """Whether it takes back a row of a tool's history."""
+    return any(event.happening is Happening.REVERTED for event in reading.events)
+
+
 def _commits_half(now: Progress, piece: Piece) -> bool:
     """Whether it would leave a part of a transaction behind.
 
@@ -239,11 +269,35 @@ def _commits_half(now: Progress, piece: Piece) -> bool:
     """
     if not now.is_running or piece.transaction not in _COMMITS:
         return False
-    return any(
-        cursor.proof.is_transaction
-        and (cursor.proof.is_with_row or not cursor.is_complete)
-        for cursor in now.cursors
-    )
+    return any(map(_is_half, now.cursors))
+
+
+def _is_half(cursor: Cursor) -> bool:
+    """Whether something has still to come in the transaction that it runs in."""
+    proof = cursor.proof
+    return proof.is_transaction and (proof.is_with_row or not cursor.is_complete)
+
+
+def _whole(now: Progress) -> Progress | Unproven:
+    """What fits where the end of a message commits: no half of a transaction."""
+    cursors = tuple(each for each in now.cursors if not _is_half(each))
+    if now.cursors and not cursors:
+        return _not_finished(now)
+    return structs.replace(now, cursors=cursors)
+
+
+def _failed(now: Progress, event: Event) -> Progress | Unproven:
+    """A tool writes down that its migration failed.
+
+    It does so behind the ROLLBACK, and no other tool's word ends what runs: else a
+    COMMIT would leave a part of a transaction behind.
+    """
+    if not now.is_running:
+        return now
+    ours = [cursor for cursor in now.cursors if cursor.proof.tool == event.tool]
+    if not ours or any(each.position and each.proof.is_transaction for each in ours):
+        return _not_finished(now)
+    return structs.replace(now, cursors=(), is_running=False, announced="")
 
 
 def _alone(now: Progress) -> Progress | Unproven:
@@ -255,7 +309,7 @@ def _alone(now: Progress) -> Progress | Unproven:
         return structs.replace(now, cursors=cursors)
     return Unproven(
         CHANGED,
-        f'migration "{_short(now.cursors[0].proof.name)}" was proven in one '
+        f'migration "{short(now.cursors[0].proof.name)}" was proven in one '
         "transaction with its row of history, and none is open",
         "Run it as the tool does: BEGIN, the migration, its row, COMMIT.",
     )
@@ -270,16 +324,25 @@ def _names(proof: Candidate, event: Event) -> bool:
     )
 
 
-def _difference(now: Progress, piece: Piece) -> Unproven:
+def _difference(now: Progress, piece: Piece, cursors: Sequence[Cursor]) -> Unproven:
     """The first statement that differs, beside what would have been proven."""
-    sent = _short(piece.text.decode("utf-8", "replace"))
+    for each in cursors:
+        why = "" if each.is_complete else each.proof.difference(each.position, piece)
+        if why:
+            what = f'"{short(each.proof.name)}"'
+            return Unproven(
+                CHANGED,
+                f"statement {each.position + 1} of {each.proof.length} of migration "
+                f"{what} is not as it was proven: {why}",
+                _RECORD,
+            )
     if not now.is_running:
-        return Unproven(NOT_PROVEN, "no proven migration begins with it", _RECORD)
+        return Unproven(NOT_PROVEN, _begins_none(piece, cursors), _RECORD)
     cursor = max(now.cursors, key=lambda each: each.position, default=None)
     if cursor is None:
         return Unproven(NOT_PROVEN, "no proof fits this migration", _RECORD)
     proof, position = cursor.proof, cursor.position
-    what = f'"{_short(proof.name)}"'
+    what = f'"{short(proof.name)}"'
     if cursor.is_complete:
         return Unproven(
             OUT_OF_ORDER,
@@ -290,8 +353,20 @@ def _difference(now: Progress, piece: Piece) -> Unproven:
     return Unproven(
         CHANGED,
         f"statement {position + 1} of {proof.length} of migration {what} is not the "
-        f"proven one: it is {sent!r}, proven was {proof.shown(position)!r}",
+        f"proven one: {differing(piece.text, proof.shown(position))}",
         _RECORD,
+    )
+
+
+def _begins_none(piece: Piece, cursors: Sequence[Cursor]) -> str:
+    firsts = [each.proof for each in cursors if each.proof.length]
+    number = nearest(piece.text, (each.shown(0) for each in firsts))
+    if number is None:
+        return "no proven migration begins with it"
+    near = firsts[number]
+    return (
+        f'no proven migration begins with it; "{short(near.name)}" does with one like '
+        f"it: {differing(piece.text, near.shown(0))}"
     )
 
 
@@ -305,18 +380,13 @@ def _not_finished(now: Progress, event: Event | None = None) -> Unproven:
     if cursor.is_complete and event is not None:
         return Unproven(
             CHANGED,
-            f'the statements were those of migration "{_short(proof.name)}", and the '
-            f'history says "{_short(event.name)}"',
+            f'the statements were those of migration "{short(proof.name)}", and the '
+            f'history says "{short(event.name)}"',
             _RECORD,
         )
     return Unproven(
         NOT_FINISHED,
         f"{cursor.position} of {proof.length} statements of migration "
-        f'"{_short(proof.name)}" have run',
+        f'"{short(proof.name)}" have run',
         "Each statement of a proven migration runs, in its order.",
     )
-
-
-def _short(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= _MOST_SHOWN else f"{plain[:_MOST_SHOWN]}..."

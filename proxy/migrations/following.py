@@ -5,7 +5,7 @@ Next: `proxy.migrations.follower`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -63,11 +63,14 @@ class Candidate(Protocol):
     def is_announced(self) -> bool:
         """Its tool writes the row first, so that nothing runs without one."""
 
-    def fits(self, position: int, piece: Piece) -> bool:
+    def fits(self, position: int, piece: Any) -> bool:  # noqa: ANN401 - a Piece, as it has them
         """Whether the statement at `position` (from 0) is exactly this one."""
 
+    def difference(self, position: int, piece: Any) -> str:  # noqa: ANN401 - as above
+        """Why it is not, in words, where it is not for its text; else ""."""
+
     def shown(self, position: int) -> str:
-        """The statement at `position` in a few words, for a person."""
+        """The statement at `position`, for a person."""
 
 
 class Proofs(Protocol):

@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from proxy.migrations.profile_match import Bound, Sent, Tools
 from proxy.migrations.profile_reading import Event, Happening, Part, Reading
-from proxy.sql.facts import Kind
+from proxy.sql.facts import Effect, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,13 @@ __all__ = [
 _READS: Final = frozenset(
     {Kind.READ, Kind.CURSOR, Kind.COPY_OUT, Kind.SESSION, Kind.EXECUTE}
 )
+_HARMLESS: Final = frozenset(
+    {Effect.NONE, Effect.STABLE, Effect.SETTING, Effect.ADVISORY_LOCK}
+)
+"""Of functions: what a statement calls that only reads. Settings are looked at by
+themselves, and locks end with the session."""
 _TRANSACTION: Final = frozenset({Kind.TRANSACTION})
+_MAY_UPSERT: Final = frozenset({"upkeep", "step"})
 _MOST_SAVEPOINTS: Final = 100
 """That are told apart; beyond, going back goes back further."""
 _MOST_EVENTS: Final = 1_000
@@ -103,15 +109,17 @@ class Recogniser:
     @property
     def candidates(self) -> tuple[str, ...]:
         """Tools that have shown themselves, the likeliest first."""
-        followed = self._state.followed
-        shown = [tool for tool, each in followed.items() if each.seen]
-        return tuple(sorted(shown, key=lambda tool: (-len(followed[tool].seen), tool)))
+        return _candidates(self._state)
 
     @property
     def tool(self) -> str:
         """The one tool that it is, "" where none has shown itself, or two alike."""
-        first, *rest = self.candidates or ("",)
-        followed = self._state.followed
+        return self.tool_after(self._state)
+
+    def tool_after(self, state: State) -> str:
+        """The same, once the session has come this far."""
+        followed = state.followed
+        first, *rest = _candidates(state) or ("",)
         if rest and len(followed[first].seen) == len(followed[rest[0]].seen):
             return ""
         return first
@@ -207,7 +215,9 @@ class Recogniser:
 
     def _part(self, facts: Facts, *, is_alone: bool) -> Part:
         """What a statement is that no profile knows."""
-        is_reading = facts.kinds <= _READS
+        is_reading = facts.kinds <= _READS and all(
+            use.effect in _HARMLESS for use in facts.functions
+        )
         if not is_reading and any(
             known.writes_history(facts) for known in self._tools.known
         ):
@@ -282,6 +292,12 @@ class Recogniser:
         ]
 
 
+def _candidates(state: State) -> tuple[str, ...]:
+    followed = state.followed
+    shown = [tool for tool, each in followed.items() if each.seen]
+    return tuple(sorted(shown, key=lambda tool: (-len(followed[tool].seen), tool)))
+
+
 def _back(state: State, then: State | None) -> State:
     """What is known when everything since `then` has not happened.
 
@@ -309,6 +325,8 @@ def _is_in_place(statement: KnownStatement, mine: _Followed, sent: Sent) -> bool
         return False
     if model.means == "unlock" and not mine.seen:
         return False  # many tools free a lock alike
+    if model.means not in _MAY_UPSERT and "on conflict update" in sent.written.words:
+        return False  # the row says one thing, and what is left in the end another
     if model.key and announced:
         # Of this migration, and not of another one that failed before.
         return bool(announced.key) and sent.values_of(model.key) == [announced.key]

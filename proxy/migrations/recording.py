@@ -50,12 +50,14 @@ class Recording(Struct, Generic[P], frozen=True, gc=False):
         applied: migrations that ended, in order.
         is_transaction: all of `pieces` ran in one transaction.
         is_open: that one is still open.
+        has_only_reverts: `pieces` are rows of history that were taken back.
     """
 
     pieces: tuple[P, ...] = ()
     applied: tuple[Recorded[P], ...] = ()
     is_transaction: bool = True
     is_open: bool = True
+    has_only_reverts: bool = False
 
     def after(
         self,
@@ -84,10 +86,24 @@ class Recording(Struct, Generic[P], frozen=True, gc=False):
                 now = Recording((*now.pieces, piece), now.applied, is_one, now.is_open)
             elif reading.part is Part.BOOKKEEPING:
                 told = [e for e in reading.events if tool in {"", e.tool}]
-                now = now._told(told, in_transaction=in_transaction)
+                if any(e.happening is Happening.REVERTED for e in told):
+                    now = now.with_revert(piece, in_transaction=in_transaction)
+                now = now.told_of(told, in_transaction=in_transaction)
         return now
 
-    def _told(self, events: Sequence[Event], *, in_transaction: bool) -> Recording[P]:
+    def with_revert(self, piece: P, *, in_transaction: bool) -> Recording[P]:
+        """A row of history that is taken back is a statement like any other.
+
+        Where branches meet, it is all that a migration of Alembic does beside its row.
+        """
+        is_one = self.is_transaction and self.is_open and in_transaction
+        only = self.has_only_reverts or not self.pieces
+        return Recording(
+            (*self.pieces, piece), self.applied, is_one, self.is_open, only
+        )
+
+    def told_of(self, events: Sequence[Event], *, in_transaction: bool) -> Recording[P]:
+        """The same, once a tool has told of these."""
         applied = self.applied
         is_over = False
         is_one = self.is_transaction and bool(self.pieces)
@@ -102,14 +118,15 @@ class Recording(Struct, Generic[P], frozen=True, gc=False):
                 is_with_row,
             )
             match event.happening:
-                case Happening.ANNOUNCED | Happening.FAILED | Happening.REVERTED:
+                case Happening.ANNOUNCED | Happening.FAILED:
                     is_over = True
                 case Happening.ENDED:
                     applied = (*applied, whole)
                     is_over = True
-                case Happening.ACT if not self.pieces:
+                case Happening.ACT if not self.pieces or self.has_only_reverts:
                     # A merge of branches: history, and nothing else.
                     applied = (*applied, whole)
+                    is_over = bool(self.pieces)
                 case _:
                     pass
         if is_over:

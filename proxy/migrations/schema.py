@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 Value = str | int | bool | list[str]
 Attributes = dict[str, Value]
 
-_IN_JSON: Final = (
+IN_JSON: Final = (
     "SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(q)), '[]') FROM ({}) q"
 )
-_QUERIES: Final = (*schema_relations.ALL, *schema_code.ALL, *schema_operators.ALL)
+QUERIES: Final = (*schema_relations.ALL, *schema_code.ALL, *schema_operators.ALL)
 _BOOKKEEPING_KINDS: Final = frozenset(
     {"table", "column", "constraint", "index", "sequence", "privileges"}
 )
@@ -110,8 +110,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     objects: dict[str, Attributes]
 
 
-async def read(session: Asker, scope: Scope) -> Snapshot:
+async def read(
+    session: Asker, scope: Scope, *, lock_timeout_s: float | None = None
+) -> Snapshot:
     """Ask the server of this session, which must be in no transaction.
+
+    Postgres reads a definition under an ACCESS SHARE lock on whatever it is of, so this
+    waits for whoever has altered or locked a table of the scope and did not commit yet.
+
+    Args:
+        session: whom to ask.
+        scope: what of.
+        lock_timeout_s: how long each such wait may take, instead of the usual 5 s.
 
     Raises:
         ConfigError: what it said has two objects of one name.
@@ -119,9 +129,12 @@ async def read(session: Asker, scope: Scope) -> Snapshot:
     """
     await session.ask(BEGIN)
     await session.ask(PINNED)
+    if lock_timeout_s is not None:
+        limit_ms = max(1, round(lock_timeout_s * 1000))  # 0 would be for ever
+        await session.ask(f"SET LOCAL lock_timeout = {limit_ms}")
     database = await session.value("SELECT pg_catalog.current_database()")
     version = await session.value("SELECT pg_catalog.current_setting('server_version')")
-    rows = [row for query in _QUERIES for row in await _rows(session, query, scope)]
+    rows = [row for query in QUERIES for row in await _rows(session, query, scope)]
     comments = {
         (each["class"], each["oid"], each["sub"]): each["comment"]
         for each in await _rows(session, schema_operators.COMMENTS, scope)
@@ -134,22 +147,27 @@ async def read(session: Asker, scope: Scope) -> Snapshot:
         scope=scope,
         database=database,
         server_version=version.split(" ")[0],
-        objects=_objects(rows, comments, scope),
+        objects=objects_of(rows, comments, scope),
     )
 
 
 async def _rows(session: Asker, query: str, scope: Scope) -> list[dict[str, Any]]:
     names = json.encode(scope.schemas).hex()
-    text = await session.value(_IN_JSON.format(query.replace("{schemas}", names)))
+    text = await session.value(IN_JSON.format(query.replace("{schemas}", names)))
     found: list[dict[str, Any]] = json.decode(text)
     return found
 
 
-def _objects(
+def objects_of(
     rows: list[dict[str, Any]],
     comments: dict[tuple[str, int, int], str],
     scope: Scope,
 ) -> dict[str, Attributes]:
+    """What rows of the questions' answers tell, by the names of the objects.
+
+    Raises:
+        ConfigError: two objects have one name.
+    """
     ours = {_quoted(*each.split(".", 1)) for each in scope.bookkeeping}
     found: dict[str, Attributes] = {}
     for row in rows:

@@ -16,6 +16,7 @@ import structlog
 from proxy.errors import ConfigError, PgwardenError
 from proxy.server.admission import why_out
 from proxy.server.client_tls import end_revoked, warn_if_outdated
+from proxy.server.migrating.choice import follow_on
 from proxy.server.sources import read_sources, with_roll
 from proxy.server.tls import frontend_tls
 from proxy.server.trail import changes_record
@@ -121,6 +122,8 @@ def _renew_judge(server: Server, link: Link) -> None:
             partial(server.judges.of, request.role, request.database, major),
         )
         link.session.look_again()
+    if server.ground is not None:
+        follow_on(link, server.ground)
 
 
 def _renew_secrets(server: Server, keys: tuple[Key, ...]) -> None:

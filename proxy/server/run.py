@@ -28,6 +28,7 @@ from proxy.server.follow import Follower, look
 from proxy.server.issuers import Issuers
 from proxy.server.listener import Listener, bind
 from proxy.server.probe import watch_hosts, watch_upstream
+from proxy.server.proof_settings import not_followed
 from proxy.server.reload import tell_left_out
 from proxy.server.server import Server
 from proxy.server.sources import read_sources, source_paths
@@ -137,7 +138,15 @@ def _made(
     )
     server.mock_key = mock_key
     server.stored = stored
+    if settings.migrations is not None and stored is not None:
+        from proxy.server.migrating.ground import Ground  # noqa: PLC0415 - needs a store
+
+        server.ground = Ground(
+            settings.migrations, stored.store, server.tools, now=wall_clock
+        )
     tell_left_out(sources)
+    if worker == 0 and (problem := not_followed(sources.policy, settings)):
+        _log.warning("migrations_not_followed", problem=problem)
     return server, Follower(paths, server.reload, known=seen)
 
 

@@ -27,6 +27,7 @@ from proxy.server.farewell import Farewell
 from proxy.server.gate import Gate
 from proxy.server.judges import Judges
 from proxy.server.link import Link
+from proxy.server.migrating.choice import following_of
 from proxy.server.reload import reload
 from proxy.server.upstream_users import catalog_login
 from proxy.session.reports import JUDGED_REPORTS
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.metrics import Metrics
+    from proxy.policy.evaluate import RolePolicy
     from proxy.policy.model import RoleLimits
     from proxy.server.admission import Slot
     from proxy.server.committer import Committer
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from proxy.server.handshake_side import Dialled
     from proxy.server.issuers import Issuers
     from proxy.server.lending import Lending
+    from proxy.server.migrating.ground import Ground
     from proxy.server.sources import Sources
     from proxy.server.stored import Stored
     from proxy.server.tasks import Tasks
@@ -116,10 +119,11 @@ class Server:
         )
         self.catalogs.changed = self._catalog_changed
         self.judges = Judges(self.policy, self.catalogs)
-        self._tools = Tools(shipped_profiles())
+        self.tools = Tools(shipped_profiles())
         self.slots = Slots(settings.limits)
         self.rates = Rates()
         self.lending: Lending | None = None
+        self.ground: Ground | None = None
         self.door = Door(
             settings.limits, metrics=metrics, committer=committer, clock=self.clock
         )
@@ -147,7 +151,19 @@ class Server:
     def plan(self, request: LoginRequest) -> UpstreamPlan:
         """How to log in upstream for this client."""
         rules = self.policy.role(request.role)
-        return self.dialler.plan(rules.upstream, request, is_read_only=rules.read_only)
+        return self.dialler.plan(
+            rules.upstream,
+            request,
+            is_read_only=rules.read_only,
+            defaults=self._defaults_of(rules),
+        )
+
+    def _defaults_of(self, rules: RolePolicy) -> tuple[tuple[str, str], ...]:
+        """Settings that sessions which migrate begin with."""
+        migrations = self.settings.migrations
+        if rules.migrations is None or migrations is None:
+            return ()
+        return migrations.gates.session_defaults()
 
     # --- sessions ------------------------------------------------------------
 
@@ -203,7 +219,7 @@ class Server:
             rate=self.rates.of(request, self.policy),
             surroundings=surroundings,
         )
-        session.adviser = ToolAdviser(self._tools)
+        session.adviser = ToolAdviser(self.tools)
         link = Link(
             self,
             request,
@@ -214,6 +230,8 @@ class Server:
             ready=ready,
             opened_s=opened_s,
         )
+        if self.ground is not None:
+            session.migrating = following_of(link, self.ground)
         pid, key = self.cancel_keys.issue(link, minor=request.minor)
         self.links[link] = (slot, pid)
         self.metrics.session_opened(request.role)
@@ -267,6 +285,8 @@ class Server:
             return
         slot, pid = known
         slot.release()
+        if link.session.migrating is not None:
+            link.session.migrating.ended()
         self.cancel_keys.forget(pid)
         request = link.request
         self.metrics.session_closed(request.role)
@@ -321,6 +341,8 @@ class Server:
         if link is None:
             self.metrics.cancel_request("unknown")
             return
+        if link.session.migrating is not None:
+            link.session.migrating.cancel()
         self.tasks.start(self._cancel(link, is_asked=True))
 
     def cancel_upstream(self, link: Link) -> None:

@@ -108,6 +108,21 @@ class Judged:
         self.copies_in = copies_in
         self.under = under
 
+    def standing_under(self, under: str) -> Judged:
+        """The same verdict, not to be looked at again while this is what decides."""
+        return Judged(
+            self.text,
+            self.analysis,
+            statements=self.statements,
+            decision=self.decision,
+            kind=self.kind,
+            fragment=self.fragment,
+            renames=self.renames,
+            executes=self.executes,
+            copies_in=self.copies_in,
+            under=under,
+        )
+
     def refused_by(self, decision: Decision) -> Judged:
         """The same text, refused for another reason."""
         return Judged(

@@ -35,15 +35,21 @@ class Bound:
             an SQL PREPARE or DECLARE in it.
         facts: for a statement, what EXECUTE of it does.
         names: the client's names of statement and portal, as the records show them.
+        types: of parameters, as the Parse had them; kept where migrations are followed.
+        values: likewise all of a Bind behind its names; None where it was not kept.
+        era: likewise, of the settings when Postgres read the text, see `Migrating`.
+        is_limited: likewise, whether its Execute asks for some of the rows alone.
     """
 
     __slots__ = (
         "after",
         "before",
+        "era",
         "execution",
         "facts",
         "is_cursor",
         "is_held",
+        "is_limited",
         "judged",
         "name",
         "names",
@@ -51,6 +57,8 @@ class Bound:
         "segment",
         "settled",
         "space",
+        "types",
+        "values",
     )
 
     def __init__(
@@ -75,6 +83,10 @@ class Bound:
         self.runs_text = True
         self.facts: Facts | None = None
         self.names = b""
+        self.types = b""
+        self.values: bytes | None = None
+        self.era = 0
+        self.is_limited = False
 
     def is_uncertain(self, segment: int) -> bool:
         """Whether the name may also stand for `before`, by answers still to come.

@@ -184,6 +184,8 @@ def on_error(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     session.copying_in = session.reading_copy = False
     if b"\0VFATAL\0" in body:
         session.said_fatal = True
+    if session.migrating is not None:
+        session.migrating.failed()
     if head is None:
         return None
     swapped = None
@@ -202,7 +204,7 @@ def on_error(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     return swapped
 
 
-def on_ready(  # noqa: C901 - hot path
+def on_ready(  # noqa: C901, PLR0912 - hot path
     session: Session, data: bytes, start: int, end: int
 ) -> bytes | None:
     """Postgres is done up to a Sync or Query and tells the transaction status."""
@@ -235,6 +237,13 @@ def on_ready(  # noqa: C901 - hot path
         session.in_doubt = False
         if status == _IDLE and len(session.portals):
             session.portals.keep_held()
+    if session.migrating is not None:
+        was_pondered = session.is_pondered
+        session.migrating.ready(session)
+        if session.is_pondered and not was_pondered:
+            # The client goes on, or away, only once what it did is written down.
+            session.withheld = data[start:end]
+            return b""
     return None
 
 

@@ -27,6 +27,7 @@ from proxy.session.expected import (
     SYNC,
     Expected,
 )
+from proxy.session.migrating import lenient, may_begin, prepare
 from proxy.session.owing import (
     end_copy,
     expect,
@@ -58,11 +59,15 @@ from proxy.wire.frames import (
 )
 
 if TYPE_CHECKING:
+    from proxy.session.judge import Judged
+    from proxy.session.names import Bound
     from proxy.session.session import Session
 
 SKIPPED: Final = b""
 """Sent in place of what Postgres is known to ignore, and what can't be judged since it
 names what an ignored message would have made."""
+
+_ALL_ROWS: Final = b"\0\0\0\0"
 
 QUERY: Final = 0x51  # Q
 PARSE: Final = 0x50  # P
@@ -92,6 +97,11 @@ def on_query(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         if is_uncertain(session, judged):
             return HOLD
         judged = fit_names(session, judged)
+    if session.migrating is not None:
+        attended = session.migrating.attend(session, judged, None)
+        if attended is None:
+            return HOLD
+        judged = attended
     if session.rate is not None:
         judged = within_rate(session, judged)
     decision = judged.decision
@@ -117,8 +127,10 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
     text_start = start + HEADER_BYTES + len(name) + 1
     text = leading_string(data, text_start, end)
     check_parse_types(data, text_start + len(text) + 1, end)
-    session.in_segment = True
-    judged = session.verdict(text)
+    prepared = prepare(session, session.verdict(text))
+    if prepared is None:
+        return HOLD
+    judged = prepared
     instead = None
     if judged.renames:
         if is_uncertain(session, judged):
@@ -126,6 +138,7 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
         if own.is_own(judged):
             tail = data[text_start + len(text) : end]
             judged, instead = own.prepared_own(session, judged, name, tail)
+    session.in_segment = True
     decision = judged.decision
     if decision.allowed and name:
         decision = room_for_name(session, name) or decision
@@ -137,13 +150,20 @@ def on_parse(session: Session, data: bytes, start: int, end: int) -> bytes | Non
             decision = advised(session, judged)
         return refuse_extended(session, decision, fragment, "parse", name=name)
     if not session.skipping:
-        bound = session.statements.put(name_key(name), judged, segment=session.segment)
-        if judged.statements:
-            bound.facts = judged.statements[0]
-        if name:
-            bound.names = names_fragment(statement=name)
-        session.queue.append(Expected(OWED_PARSE, changes=[bound]))
+        _put_statement(session, name, judged, data[text_start + len(text) + 1 : end])
     return instead
+
+
+def _put_statement(session: Session, name: bytes, judged: Judged, types: bytes) -> None:
+    bound = session.statements.put(name_key(name), judged, segment=session.segment)
+    if judged.statements:
+        bound.facts = judged.statements[0]
+    if name:
+        bound.names = names_fragment(statement=name)
+    if session.migrating is not None:
+        bound.types = types
+        bound.era = session.migrating.era
+    session.queue.append(Expected(OWED_PARSE, changes=[bound]))
 
 
 def on_bind(session: Session, data: bytes, start: int, end: int) -> bytes | None:
@@ -151,6 +171,9 @@ def on_bind(session: Session, data: bytes, start: int, end: int) -> bytes | None
     sent, values_start = bind_names(session, data, start, end)
     if sent is None:
         check_bind_values(data, values_start, end)
+        if session.migrating is not None and not session.skipping:
+            portal = leading_string(data, start + HEADER_BYTES, end)
+            session.portals[name_key(portal)].values = data[values_start:end]
     return sent
 
 
@@ -163,13 +186,14 @@ def bind_names(
     position = data.find(0, name_start, end) + 1
     if not name_start or not position:
         raise malformed()
-    session.in_segment = True
     portal = data[portal_start : name_start - 1]
     name = data[name_start : position - 1]
     bound = session.statements.get(name_key(name))
-    if bound is not None and bound.is_uncertain(session.segment):
-        return HOLD, position
     judged = None if bound is None else bound.judged
+    is_open = bound is not None and bound.is_uncertain(session.segment)
+    if is_open or not may_begin(session, judged):
+        return HOLD, position
+    session.in_segment = True
     if bound is None or judged is None:
         if session.skipping:
             return SKIPPED, position
@@ -180,7 +204,7 @@ def bind_names(
             "bind",
         ), position
     if judged.under != session.under:
-        judged = bound.judged = own.judged_again(session, judged)
+        judged = bound.judged = lenient(session, own.judged_again(session, judged))
     if not judged.decision.allowed:
         names = names_fragment(statement=name, portal=portal)
         return refuse_extended(
@@ -190,17 +214,25 @@ def bind_names(
         decision = too_many("portals", session.limits.portals)
         return refuse_extended(session, decision, fragment(decision), "bind"), position
     if not session.skipping:
-        opened = session.portals.put(name_key(portal), judged, segment=session.segment)
-        if portal or not bound.runs_text:
-            opened.names = names_fragment(statement=name, portal=portal)
-            opened.runs_text = bound.runs_text
-        else:
-            opened.names = bound.names
-        session.queue.append(Expected(OWED_BIND, changes=[opened]))
+        _put_portal(session, portal, name, bound, judged)
     return None, position
 
 
-def on_execute(  # noqa: C901, PLR0911 - hot path
+def _put_portal(
+    session: Session, portal: bytes, name: bytes, bound: Bound, judged: Judged
+) -> None:
+    opened = session.portals.put(name_key(portal), judged, segment=session.segment)
+    if portal or not bound.runs_text:
+        opened.names = names_fragment(statement=name, portal=portal)
+        opened.runs_text = bound.runs_text
+    else:
+        opened.names = bound.names
+    opened.types = bound.types
+    opened.era = bound.era
+    session.queue.append(Expected(OWED_BIND, changes=[opened]))
+
+
+def on_execute(  # noqa: C901, PLR0911, PLR0912 - hot path
     session: Session, data: bytes, start: int, end: int
 ) -> bytes | None:
     """Record the first run of a portal; let later fetches of it pass."""
@@ -225,6 +257,12 @@ def on_execute(  # noqa: C901, PLR0911 - hot path
         judged = portal.judged = session.verdict(judged.text)
         if renames:
             judged = fit_names(session, judged)
+    if is_first and session.migrating is not None:
+        portal.is_limited = data[end - INT32_BYTES : end] != _ALL_ROWS
+        attended = session.migrating.attend(session, judged, portal)
+        if attended is None:
+            return HOLD
+        judged = attended
     if is_first and session.rate is not None:
         judged = within_rate(session, judged)
     names = portal.names

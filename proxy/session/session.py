@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from proxy.policy.decision import Decision
     from proxy.session.advice import Adviser
     from proxy.session.judge import Judge, Judged
+    from proxy.session.migrating import Asking, Migrating
     from proxy.session.names import Bound
     from proxy.session.overrun import Overrun
     from proxy.session.own import Desk
@@ -101,6 +102,10 @@ class Session:
             nothing, now and later.
         desk: answers the statements that pgwarden answers itself; None for none.
         adviser: says more of what is refused; None for nobody.
+        migrating: follows its migrations; None for roles that have none.
+        asking: a question of pgwarden's own that is under way in it.
+        is_pondered: something outside is being looked at before it may go on.
+        withheld: a ReadyForQuery that the client gets once that is done.
         opening: the allowed texts with which the session began, for the adviser.
     """
 
@@ -146,6 +151,10 @@ class Session:
         self.may_change = surroundings is not None and not surroundings.are_fixed
         self.desk: Desk | None = None
         self.adviser: Adviser | None = None
+        self.migrating: Migrating | None = None
+        self.asking: Asking | None = None
+        self.is_pondered = False
+        self.withheld = b""
         self.opening: list[Judged] = []
         self.quarantined = False
         self.said_fatal = self.said_goodbye = False
@@ -227,6 +236,8 @@ class Session:
             data = self.backend_rest + data
             self.backend_rest = b""
         try:
+            if self.asking is not None:
+                data = self._answered(self.asking, data)
             framing.read_backend(self, data)
         except BackendError as error:
             self.end(error.message, error.report("FATAL"))
@@ -234,9 +245,22 @@ class Session:
         if self.held and (self.overrun is None or not self.overrun.is_cancelling):
             self.resume()
 
+    def _answered(self, asking: Asking, data: bytes) -> bytes:
+        data = asking.take(self, data)
+        if asking.is_done:
+            self.asking = None
+            if self.migrating is not None:
+                self.migrating.told(asking)
+        return data
+
     def resume(self) -> None:
         """Look again at the messages that were held; they may have to wait further."""
+        if self.is_pondered:
+            return
         self.held = False
+        if self.withheld:
+            self.to_frontend.append(self.withheld)
+            self.withheld = b""
         data = b"".join(self.unread)
         self.unread = []
         if data:

@@ -81,7 +81,9 @@ class Watch:
         self.idle_s = self._idle(session, now_s, is_working=is_same)
 
     def _idle(self, session: Session, now_s: float, *, is_working: bool) -> float:
-        if session.status == _IDLE and not session.in_segment:
+        is_over = session.status == _IDLE and not session.in_segment
+        # While it is pondered the client waits, and not the other way round.
+        if is_over or session.is_pondered:
             self._segment = (-1, 0.0)
             return 0.0
         since_s = max(session.worked_s, self._busy_s)

@@ -58,7 +58,8 @@ class Written(Struct, frozen=True, gc=False):
             other condition nothing is told.
         names: of the schema that is created, or the schemas that are dropped.
         calls: function calls at any depth, by name without schema.
-        words: "if exists", "if not exists", "restart identity", "cascade".
+        words: "if exists", "if not exists", "restart identity", "cascade", "temporary",
+            "on conflict update".
     """
 
     columns: tuple[str, ...] = ()
@@ -223,5 +224,8 @@ def _words(body: Any) -> frozenset[str]:  # noqa: ANN401
         "if not exists": body.get("if_not_exists"),
         "restart identity": body.get("restart_seqs"),
         "cascade": body.get("behavior") == "DROP_CASCADE",
+        "temporary": body.get("relation", {}).get("relpersistence") == "t",
+        "on conflict update": body.get("onConflictClause", {}).get("action")
+        == "ONCONFLICT_UPDATE",
     }
     return frozenset(word for word, is_there in words.items() if is_there)

@@ -76,6 +76,9 @@ class Proof(Struct, frozen=True):
     def fits(self, position: int, piece: object) -> bool:
         return self.recorded.pieces[position] == piece
 
+    def difference(self, position: int, piece: object) -> str:
+        return ""
+
     def shown(self, position: int) -> str:
         return self.recorded.pieces[position].text.decode()[:80]
 
@@ -257,6 +260,7 @@ def variants(transcript: page.Transcript) -> Iterable[tuple[str, page.Transcript
             yield "outside", changed(transcript, number, outside)
 
 
+@pytest.mark.timeout(120)
 @each_followed
 def test_anything_else_does_not(transcript: page.Transcript) -> None:
     ledger = Ledger(Proof(each) for each in recorded(transcript))
@@ -429,3 +433,120 @@ def test_after_an_unknown_outcome_nothing_is_proven() -> None:
     run.follower.progress = structs.replace(run.follower.progress, is_uncertain=True)
     assert why(run, announced("1_shop", "c1")).rule == "migration.uncertain"
     assert run.send(Ran("SELECT 1", "simple", "I")).unproven is None
+
+
+# --- what would leave a part behind -------------------------------------------
+
+
+U1, U2 = "UPDATE a SET n = 1 WHERE id = 1", "UPDATE a SET n = 2 WHERE id = 1"
+FAILED_ELSEWHERE = "UPDATE _prisma_migrations SET logs = 'x' WHERE id = 'i1'"
+
+
+def one_transaction() -> Ledger:
+    both = (Piece(U1.encode()), Piece(U2.encode()))
+    one = Recorded("django", "s.1", "", both, is_transaction=True, is_with_row=True)
+    return Ledger([Proof(one)])
+
+
+def test_another_tools_failure_ends_no_transaction_of_ours() -> None:
+    run = Run(one_transaction())
+    assert run.send(Ran(U1, "simple", "T")).unproven is None
+    unproven = run.send(Ran(FAILED_ELSEWHERE, "simple", "T")).unproven
+    assert unproven is not None
+    assert unproven.rule == "migration.not-finished"
+    assert run.send(Ran("COMMIT", "simple", "T")).unproven is not None
+
+
+def test_a_failure_is_told_where_nothing_runs() -> None:
+    assert said(one_transaction(), FAILED_ELSEWHERE).follower.progress.ended == ()
+
+
+def test_a_message_that_commits_itself_holds_all_of_it() -> None:
+    run = Run(one_transaction())
+    pieces, statements = pieces_of(Ran(f"{U1}; {U2}", "simple", "I"))
+    readings = run.recogniser.see(f"{U1}; {U2}".encode(), statements)
+    followed = run.follower.follow(
+        pieces, readings, in_transaction=True, commits_itself=True
+    )
+    assert followed.unproven is not None
+    assert followed.unproven.rule == "migration.not-finished"
+
+
+FAKED = (
+    "INSERT INTO django_migrations (app, name, applied) VALUES ('auth', '4', now())"
+    " RETURNING id"
+)
+
+
+def test_a_migration_without_statements_begins_with_its_row() -> None:
+    """So its gates are asked, and it is used up."""
+    empty = Proof(Recorded("django", "auth.4", "", ()), "empty")
+    run = Run(Ledger([empty]))
+    followed = run.send(Ran(FAKED, "simple", "T"))
+    assert followed.unproven is None
+    assert [proof.id for proof in followed.begins] == ["empty"]
+    assert [proof.id for proof in followed.progress.ended] == ["empty"]
+    assert why(Run(Ledger([])), FAKED).rule == "migration.act"
+
+
+def test_an_edited_first_statement_names_what_is_near() -> None:
+    """Of a tool that tells the name only behind its statements."""
+    text = b"UPDATE customer SET balance = 0 WHERE id <= 10"
+    proof = Proof(Recorded("django", "shop.3", "", (Piece(text),)), "three")
+    unproven = why(Run(Ledger([proof])), text.decode().replace("10", "90"))
+    assert unproven.rule == "migration.not-proven"
+    assert '"shop.3" does with one like it' in unproven.reason
+    assert "id <= 90', proven was" in unproven.reason
+
+
+# --- branches that meet --------------------------------------------------------
+
+TAKES_BACK = "DELETE FROM alembic_version WHERE alembic_version.version_num = 'a2'"
+MEETS = (
+    "UPDATE alembic_version SET version_num='a4' "
+    "WHERE alembic_version.version_num = 'a3'"
+)
+
+
+def meeting() -> Ledger:
+    """What Alembic does where branches meet, as it is recorded."""
+    recording: Recording[Piece] = Recording()
+    recogniser = Recogniser(tools())
+    for text in (TAKES_BACK, MEETS):
+        ran = Ran(text, "simple", "T")
+        pieces, statements = pieces_of(ran)
+        readings = recogniser.see(text.encode(), statements)
+        recording = recording.after(
+            pieces, readings, recogniser.tool, in_transaction=True
+        )
+    [met] = recording.applied
+    assert (met.name, len(met.pieces), met.is_with_row) == ("a4", 1, True)
+    return Ledger([Proof(met)])
+
+
+def test_a_row_that_is_taken_back_is_a_statement_where_a_proof_has_it() -> None:
+    run = Run(meeting())
+    for text in (TAKES_BACK, MEETS):
+        assert run.send(Ran(text, "simple", "T")).unproven is None
+    assert [proof.name for proof in run.follower.progress.ended] == ["a4"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (TAKES_BACK.replace("a2", "a1"),),
+        (TAKES_BACK, TAKES_BACK),
+        (TAKES_BACK, MEETS.replace("a4", "a5")),
+        (TAKES_BACK, "COMMIT"),
+        (MEETS,),
+    ],
+)
+def test_and_nothing_else_takes_a_row_back(texts: tuple[str, ...]) -> None:
+    run = Run(meeting())
+    refused_ = [run.send(Ran(text, "simple", "T")).unproven for text in texts]
+    assert refused_[-1] is not None
+    assert refused_[:-1] == [None] * (len(texts) - 1)
+
+
+def test_outside_of_a_transaction_it_is_not_taken_back_either() -> None:
+    assert why(Run(meeting()), TAKES_BACK).rule == "migration.changed"

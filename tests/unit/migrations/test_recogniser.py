@@ -394,3 +394,18 @@ def test_facts_and_text_that_do_not_belong_together_are_read(
     recogniser = Recogniser(tools())
     statements = analyse(recorded.encode()).statements
     assert len(recogniser.see(text, statements)) == len(statements)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TEMP TABLE alembic_version (version_num text)",
+        "INSERT INTO alembic_version (version_num) VALUES ('a1') "
+        "ON CONFLICT (version_num) DO UPDATE SET version_num = 'z9'",
+        "UPDATE _prisma_migrations SET logs = 'x', started_at = now() WHERE id = 'k'",
+    ],
+)
+def test_what_looks_like_a_tools_own_and_is_not(text: str) -> None:
+    recogniser = Recogniser(Tools(shipped_profiles()))
+    [reading] = recogniser.see(text.encode(), analyse(text.encode()).statements)
+    assert reading.part is Part.OUT_OF_PLACE
