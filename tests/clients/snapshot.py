@@ -6,10 +6,7 @@ the number and a digest of the rows of each table, materialised view and sequenc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tests.fix_postgres import Database
+from typing import Any, Protocol
 
 Snapshot = dict[str, tuple[object, ...]]
 
@@ -31,7 +28,14 @@ _SELECT = {
 }
 
 
-def snapshot(database: Database) -> Snapshot:
+class Asked(Protocol):
+    """A database that can be asked past any proxy."""
+
+    def fetch(self, query: str, /) -> list[tuple[Any, ...]]:
+        """All rows of a query, as superuser."""
+
+
+def snapshot(database: Asked) -> Snapshot:
     """Every relation's kind, columns, number of rows and digest of all rows."""
     found: Snapshot = {}
     for name, kind, is_populated, columns in database.fetch(_RELATIONS):

@@ -183,7 +183,9 @@ def _values(body: bytes) -> str:
         length = int.from_bytes(body[position : position + 4], signed=True)
         position += 4
         value = body[position : position + max(length, 0)]
-        shown.append("NULL" if length < 0 else repr(value.decode()))
+        shown.append(
+            "NULL" if length < 0 else repr(value.decode("utf-8", "backslashreplace"))
+        )
         position += max(length, 0)
     return " ".join(shown)
 
