@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup demo test test-unit test-interpreted test-deep lint format types imports check bench docs lock clean
+.PHONY: help setup demo pipeline test test-unit test-interpreted test-deep lint format types imports check bench docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ $(STAMP): pyproject.toml requirements.lock
 
 demo: setup ## the guarded proxy in front of an embedded Postgres with sample data, until Ctrl-C
 	@exec $(BIN)/pgwarden demo $(DEMO)
+
+pipeline: setup ## a deploy from staging to production, and who goes round it: all on this machine, two minutes
+	@exec deploy/ci/local.sh
 
 test: setup ## the tests (Postgres 15 only where it is installed; CI=1 insists on it)
 	$(PYTEST) tests
