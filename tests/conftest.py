@@ -52,20 +52,21 @@ _skipped: list[str] = []
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Let the majors take turns in tests marked `turns`; the deep run has them all.
+    """Leave what is marked `deep` to the deep run, and let the majors take turns.
 
-    For what has many cases and should hold on any major: each case runs on one, and
-    each major has a third of them.
+    Turns are for tests marked so, with many cases that should hold on any major: each
+    case runs on one, and each major has a third of them. The deep run has all.
     """
     if os.environ.get("PGWARDEN_DEEP") or os.environ.get("PGWARDEN_TEST_MAJORS"):
         return
+    deep = [item for item in items if item.get_closest_marker("deep")]
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         major = _major_of(item)
         if major is not None and item.get_closest_marker("turns"):
             case = item.nodeid.replace(f"pg{major}", "pg")
             cases.setdefault(case, []).append(item)
-    left_out = [
+    left_out = deep + [
         item
         for number, of_case in enumerate(cases.values())
         for item in of_case
