@@ -170,6 +170,7 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     assert pair.returncode == 0
 
 
+@pytest.mark.deep
 def test_the_steps_of_the_github_workflow(runner: Runner, tmp_path: Path) -> None:
     """Each script of it, in the order of its jobs."""
     workflow = yaml.safe_load((CI / "github-actions.yml").read_text("utf-8"))
