@@ -384,10 +384,11 @@ def test_nobody_notices_a_rotation(start_proxy: StartProxy, served: Secured) -> 
 def test_a_password_in_a_pgpass(start_proxy: StartProxy, served: Secured) -> None:
     served.rules(f"hostssl all {READER} all scram-sha-256")
     file = served.folder / "pgpass"
+    host = "localhost" if served.has_tls else served.cluster.host
 
     def write(password: str) -> None:
         file.write_text(
-            f"# ours\nother:*:*:*:wrong\nlocalhost:{served.cluster.port}:*:{READER}:"
+            f"# ours\nother:*:*:*:wrong\n{host}:{served.cluster.port}:*:{READER}:"
             + password.replace("\\", "\\\\").replace(":", "\\:")
         )
         file.chmod(0o600)
