@@ -20,7 +20,7 @@ from proxy.migrations.following import Cursor, Followed, Progress, Unproven
 from proxy.migrations.profile_reading import Happening, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Sequence
 
     from proxy.migrations.following import Candidate, Piece, Proofs
     from proxy.migrations.profile_reading import Event, Reading
@@ -115,16 +115,6 @@ class Follower:
                 return Followed(False, True, (), self.progress, whole)  # noqa: FBT003
             now = whole
         return Followed(changes, changes, tuple(began), now)
-
-    def take(self, followed: Followed) -> None:
-        """The message leaves."""
-        self.progress = followed.progress
-
-    def narrow(self, remaining: Iterable[str]) -> None:
-        """Only these proofs (by id) were let through by the gates."""
-        kept = frozenset(remaining)
-        cursors = tuple(c for c in self.progress.cursors if c.proof.id in kept)
-        self.progress = structs.replace(self.progress, cursors=cursors)
 
     # --- one statement -------------------------------------------------------
 

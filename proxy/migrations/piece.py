@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from proxy.errors import FrontendError
 from proxy.migrations.profile_match import Bound as BoundValue
+from proxy.migrations.recogniser import READS
 from proxy.migrations.statement import BindValue, Sent
 from proxy.sql.facts import Effect, Kind
 from proxy.wire.cursor import Cursor
@@ -28,10 +29,6 @@ RUNS_PREPARED: Final = "its text does not show what it runs: send the statement 
 TOO_LARGE: Final = "its values are too large to be looked at"
 RUNS_IN_PART: Final = "how much of it runs hangs on the rows that are fetched of it"
 COPIES_IN: Final = "what COPY ... FROM STDIN loads can't be proven: write it as INSERT"
-
-_READS: Final = frozenset(
-    {Kind.READ, Kind.CURSOR, Kind.COPY_OUT, Kind.SESSION, Kind.EXECUTE}
-)
 
 
 class Piece(Struct, frozen=True):
@@ -99,7 +96,7 @@ def concerns(facts: Facts) -> bool:
     """Whether it may be a change, or begins a transaction that will hold one."""
     if facts.transaction:
         return facts.transaction == "begin"
-    return not facts.kinds <= _READS or any(
+    return not facts.kinds <= READS or any(
         use.effect not in {Effect.NONE, Effect.STABLE} for use in facts.functions
     )
 

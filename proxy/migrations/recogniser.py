@@ -38,9 +38,10 @@ __all__ = [
     "Tools",
 ]
 
-_READS: Final = frozenset(
+READS: Final = frozenset(
     {Kind.READ, Kind.CURSOR, Kind.COPY_OUT, Kind.SESSION, Kind.EXECUTE}
 )
+"""Kinds of what may do no more than read; what it calls is looked at besides."""
 _HARMLESS: Final = frozenset(
     {Effect.NONE, Effect.STABLE, Effect.SETTING, Effect.ADVISORY_LOCK}
 )
@@ -215,7 +216,7 @@ class Recogniser:
 
     def _part(self, facts: Facts, *, is_alone: bool) -> Part:
         """What a statement is that no profile knows."""
-        is_reading = facts.kinds <= _READS and all(
+        is_reading = facts.kinds <= READS and all(
             use.effect in _HARMLESS for use in facts.functions
         )
         if not is_reading and any(

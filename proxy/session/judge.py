@@ -109,7 +109,7 @@ class Judged:
         self.under = under
 
     def standing_under(self, under: str) -> Judged:
-        """The same verdict, not to be looked at again while this is what decides."""
+        """The same verdict, to be looked at again once something else decides."""
         return Judged(
             self.text,
             self.analysis,

@@ -21,13 +21,13 @@ from proxy.errors import (
 )
 from proxy.policy.decision import Decision
 from proxy.session.expected import OWED_QUERY, Expected
-from proxy.session.judge import Judged
 from proxy.session.owing import expect, send
 from proxy.session.rate import within_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from proxy.session.judge import Judged
     from proxy.session.session import Session
 
 HOLD: Final = b"hold"
@@ -208,7 +208,7 @@ def prepared_own(
         return judged.refused_by(_no_desk(judged)), None
     body = name + b"\0" + _sql(desk.view(effect.name or "")) + tail
     message = b"P" + (len(body) + 4).to_bytes(4, "big") + body
-    return _of_version(judged, desk.version), message
+    return judged.standing_under(f"{_OWN_UNDER}{desk.version}"), message
 
 
 def judged_again(session: Session, judged: Judged) -> Judged:
@@ -234,22 +234,6 @@ def judged_again(session: Session, judged: Judged) -> Judged:
             hint="prepare it anew",
             kind=now.kind,
         )
-    )
-
-
-def _of_version(judged: Judged, version: int) -> Judged:
-    """The same, to be looked at again each time it is bound."""
-    return Judged(
-        judged.text,
-        judged.analysis,
-        statements=judged.statements,
-        decision=judged.decision,
-        kind=judged.kind,
-        fragment=judged.fragment,
-        renames=judged.renames,
-        executes=judged.executes,
-        copies_in=judged.copies_in,
-        under=f"{_OWN_UNDER}{version}",
     )
 
 

@@ -9,6 +9,7 @@ Next: `gatekeeper` and `recorder`, which decide; `proxy.session.migrating`, whic
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import structlog
@@ -78,7 +79,7 @@ class Seen(NamedTuple):
     at_s: float
 
 
-class Following(Generic[P]):
+class Following(ABC, Generic[P]):
     """See `proxy.session.migrating.Migrating`."""
 
     is_recorder: bool
@@ -93,7 +94,7 @@ class Following(Generic[P]):
         self.has_changed = False
         self._has_set = False
         self._given: Given[P] | None = None
-        self._held: tuple[int, bytes, Bound | None] = (0, b"", None)
+        self._held: tuple[int, str, bytes, Bound | None] = (0, "", b"", None)
         self._is_open = False
         self._set_in_segment = -1
         self._answer: asyncio.Future[Asking] | None = None
@@ -111,8 +112,9 @@ class Following(Generic[P]):
             return None
         if session.skipping:
             return self.lenient(judged, session.under)
-        # An error that came meanwhile may have taken with it what this was about.
-        if given is not None and self._held == (session.segment, judged.text, portal):
+        # Meanwhile an error may have taken with it what this was about, and another
+        # policy, or quarantine, may have come.
+        if given is not None and self._held == _which(session, judged, portal):
             if given.looked is not None:
                 self.take(session, given.looked, given.progress)
             return given.verdict
@@ -131,7 +133,7 @@ class Following(Generic[P]):
         if not looked.changes:
             return self.passing(session, judged, looked)
         if not is_behind:
-            self._held = (session.segment, judged.text, portal)
+            self._held = _which(session, judged, portal)
             self._ponder(session, self._decide(session, judged, portal))
         return None
 
@@ -196,27 +198,27 @@ class Following(Generic[P]):
 
     # --- what recorder and gate do their own way -----------------------------
 
+    @abstractmethod
     def passing(self, session: Session, judged: Judged, looked: Looked) -> Judged:
         """The verdict on what changes nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def decided(
         self, session: Session, judged: Judged, portal: Bound | None
     ) -> Given[P]:
         """The verdict on a change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wants_schema(self, judged: Judged) -> bool:
         """Whether the schema has to be looked at before a segment with this."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wants_aftermath(self, *, was_kept: bool) -> bool:
         """Whether there is something to do now that all is answered."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def aftermath(self, session: Session) -> None:
         """Do it."""
-        raise NotImplementedError
 
     # --- what they share -----------------------------------------------------
 
@@ -389,6 +391,13 @@ class Following(Generic[P]):
         return await self.schema(session)
 
     _changes_seen = -1
+
+
+def _which(
+    session: Session, judged: Judged, portal: Bound | None
+) -> tuple[int, str, bytes, Bound | None]:
+    """Tells one message, and what it is judged by, from any other."""
+    return session.segment, session.under, judged.text, portal
 
 
 def digest_of(schema: Snapshot) -> str:
